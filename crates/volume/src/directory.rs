@@ -1,5 +1,6 @@
 //! A data directory on a file system.
 
+use crate::postmaster::{LiveServer, find_live_server};
 use crate::{Entry, EntryKind, LinkProblem, VolPath, Volume, VolumeError};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use std::ffi::{OsStr, OsString};
@@ -198,6 +199,10 @@ impl Volume for Directory {
 
     fn kind(&self) -> &'static str {
         "directory"
+    }
+
+    fn live_server(&self, pid_in_file: Option<i64>, started_in_file: Option<i64>) -> Option<LiveServer> {
+        find_live_server(&self.canonical_root, pid_in_file, started_in_file)
     }
 
     fn list(&self, dir: &VolPath, each: &mut dyn FnMut(Entry)) -> Result<(), VolumeError> {

@@ -89,6 +89,11 @@ pub trait Volume: Send + Sync {
     /// `directory`, `tar` …, as reports print it.
     fn kind(&self) -> &'static str;
 
+    /// A server that is using the place right now.
+    fn live_server(&self, _pid_in_file: Option<i64>, _started_in_file: Option<i64>) -> Option<LiveServer> {
+        None
+    }
+
     /// Calls `each` for every entry of `dir`, in no particular order; entries that cannot be
     /// examined are passed on as such.
     ///

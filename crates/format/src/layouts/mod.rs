@@ -4,6 +4,11 @@
 //! Elsewhere code asks by name (`fmt.version().wal_dir`), never `major >= 10`. A new major is one
 //! [`VersionRow`], one control-file row if its layout changed, and one fixture.
 
+pub(crate) mod control;
+pub(crate) mod mapped;
+pub(crate) mod slot;
+pub(crate) mod twophase;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -37,6 +42,8 @@ pub struct VersionRow {
     pub catalog_version: u32,
     /// `XLOG_PAGE_MAGIC` (`access/xlog_internal.h`).
     pub wal_magic: u16,
+    /// `XLP_FIRST_IS_OVERWRITE_CONTRECORD`, the highest flag of a WAL page: 19 gave up the one below it.
+    pub wal_overwrite_flag: u16,
     /// Size of pg_filenode.map in bytes (`utils/cache/relmapper.c`).
     pub relmap_bytes: usize,
     /// Directory of the write-ahead log.
@@ -49,6 +56,18 @@ pub struct VersionRow {
     pub toast_pointer_has_method: bool,
     /// Width of a MultiXactOffset on disk, in bytes.
     pub multixact_offset_bytes: u8,
+    /// Whether pg_multixact/members has segment names of 15 hex digits (`SlruCtl.long_segment_names`).
+    pub long_member_names: bool,
+    /// Whether pg_notify has segment names of 15 hex digits.
+    pub long_notify_names: bool,
+    /// Whether a sequence's row holds its parameters, which are in pg_sequence otherwise.
+    pub sequence_row_has_parameters: bool,
+    /// Whether changes of hash indexes are logged (`access/hash/hash_xlog.c`); before, they are
+    /// garbage after any crash.
+    pub hash_index_logged: bool,
+    /// Whether a relation is extended by many pages ahead of need (`RelationAddBlocks`), so that
+    /// all-zero pages can stand between others.
+    pub extends_ahead: bool,
     /// Whether views and other storage-less kinds have a non-zero pg_class.relfilenode.
     pub relfilenode_without_storage: bool,
     /// Whether pg_class.relam names the table access method of tables.
@@ -87,6 +106,7 @@ const fn row(
         control_version,
         catalog_version,
         wal_magic,
+        wal_overwrite_flag: if n >= Major::V19 as u8 { 0x4 } else { 0x8 },
         relmap_bytes,
         wal_dir: if n >= Major::V10 as u8 {
             "pg_wal"
@@ -101,6 +121,11 @@ const fn row(
         oid_in_tuple_header: n < Major::V12 as u8,
         toast_pointer_has_method: n >= Major::V14 as u8,
         multixact_offset_bytes: if n >= Major::V19 as u8 { 8 } else { 4 },
+        long_member_names: n >= Major::V19 as u8,
+        long_notify_names: n >= Major::V17 as u8,
+        sequence_row_has_parameters: n < Major::V10 as u8,
+        hash_index_logged: n >= Major::V10 as u8,
+        extends_ahead: n >= Major::V16 as u8,
         relfilenode_without_storage: n < Major::V12 as u8,
         has_table_am: n >= Major::V12 as u8,
     }

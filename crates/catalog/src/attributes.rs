@@ -1,0 +1,375 @@
+//! The columns of a database's relations and the types that they have, read when they are asked for.
+
+use crate::cluster::{ClusterCatalog, Database};
+use crate::database::{DatabaseCatalog, find};
+use crate::descriptors::{Catalog, Layout, PG_ATTRIBUTE, PG_TYPE};
+use crate::lost::{Losses, Lost, LostWhy};
+use crate::names::{NameRef, Names, decode_name};
+use crate::relation::Relation;
+use crate::row::{Column, Row};
+use crate::scan::{EachRow, Source, scan};
+use crate::xact::RowFate;
+use pgfsck_format::attribute::AttributeShape;
+use pgfsck_format::{ClusterFormat, Oid, RelFileLocator, TransactionId};
+use pgfsck_volume::Volume;
+
+/// One row of pg_attribute of a column that is no system column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute {
+    /// `attrelid`.
+    pub relid: Oid,
+    /// `attname`, in [`Attributes::names`].
+    pub name: NameRef,
+    /// `atttypid`; 0 for a dropped column.
+    pub typid: Oid,
+    /// `atttypmod`.
+    pub typmod: i32,
+    /// `attcollation`.
+    pub collation: Oid,
+    xmin: TransactionId,
+    /// `attnum`, from 1.
+    pub attnum: i16,
+    /// `attlen`: bytes, -1 varlena, -2 C string.
+    pub len: i16,
+    /// `attalign`: `c`, `s`, `i` or `d`.
+    pub align: u8,
+    /// `attstorage`: `p` plain, `e` external, `m` main, `x` extended.
+    pub storage: u8,
+    /// `attcompression` (14+): `p` pglz, `l` lz4, 0 the default.
+    pub compression: u8,
+    /// `attgenerated` (12+): `s` stored, `v` (18+) virtual, 0 not generated.
+    pub generated: u8,
+    flags: u8,
+}
+
+const BY_VAL: u8 = 1;
+const NOT_NULL: u8 = 2;
+const DROPPED: u8 = 4;
+const HAS_MISSING: u8 = 8;
+
+impl Attribute {
+    /// `attbyval`.
+    #[must_use]
+    pub fn by_val(&self) -> bool {
+        self.flags & BY_VAL != 0
+    }
+
+    /// `attnotnull`.
+    #[must_use]
+    pub fn not_null(&self) -> bool {
+        self.flags & NOT_NULL != 0
+    }
+
+    /// `attisdropped`: it still takes its place in tuples written before.
+    #[must_use]
+    pub fn is_dropped(&self) -> bool {
+        self.flags & DROPPED != 0
+    }
+
+    /// `atthasmissing` (11+): tuples that end before it have `attmissingval`, not NULL.
+    #[must_use]
+    pub fn has_missing(&self) -> bool {
+        self.flags & HAS_MISSING != 0
+    }
+
+    /// What is needed to find it in a tuple; `None` if its alignment makes no sense.
+    #[must_use]
+    pub fn shape(&self, fmt: ClusterFormat) -> Option<AttributeShape> {
+        AttributeShape::from_catalog(self.len, self.align, fmt)
+    }
+}
+
+/// One row of pg_type, of a type that is no table's row type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TypeInfo {
+    /// `oid`.
+    pub oid: Oid,
+    /// `typname`, in [`Attributes::names`].
+    pub name: NameRef,
+    /// `typelem`: the element of an array type.
+    pub elem: Oid,
+    /// `typbasetype`: what a domain is over.
+    pub base: Oid,
+    xmin: TransactionId,
+    /// `typlen`.
+    pub len: i16,
+    /// `typalign`.
+    pub align: u8,
+    /// `typstorage`.
+    pub storage: u8,
+    /// `typtype`: `b` base, `d` domain, `e` enum, `p` pseudo, `r` range, `m` multirange.
+    pub kind: u8,
+    /// `typbyval`.
+    pub by_val: bool,
+}
+
+/// The columns of all relations of a database, and its types.
+#[derive(Debug, Clone, Default)]
+pub struct Attributes {
+    list: Vec<Attribute>,
+    types: Vec<TypeInfo>,
+    /// The names that [`Attribute::name`] and [`TypeInfo::name`] refer to.
+    pub names: Names,
+    /// Whether no row of pg_attribute can be missing.
+    pub complete: bool,
+    /// What could not be read of pg_attribute and pg_type.
+    pub losses: Losses,
+}
+
+impl Attributes {
+    /// The columns of a relation, by number; those whose rows are lost are not among them.
+    #[must_use]
+    pub fn of(&self, relid: Oid) -> &[Attribute] {
+        let from = self.list.partition_point(|a| a.relid < relid);
+        let to = self.list.partition_point(|a| a.relid <= relid);
+        self.list.get(from..to).unwrap_or_default()
+    }
+
+    /// The columns of a relation, if all that pg_class counts are there: only then can its tuples
+    /// be taken apart.
+    #[must_use]
+    pub fn all_of(&self, relation: &Relation) -> Option<&[Attribute]> {
+        let list = self.of(relation.oid);
+        let whole = i16::try_from(list.len()) == Ok(relation.natts)
+            && list.iter().zip(1i16..).all(|(a, n)| a.attnum == n);
+        whole.then_some(list)
+    }
+
+    /// A column's name.
+    #[must_use]
+    pub fn name(&self, attribute: &Attribute) -> &str {
+        self.names.get(attribute.name)
+    }
+
+    /// The type of that OID.
+    #[must_use]
+    pub fn type_info(&self, oid: Oid) -> Option<&TypeInfo> {
+        find(&self.types, oid, |t| t.oid)
+    }
+
+    /// How many columns there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl ClusterCatalog {
+    /// Reads the columns and types of a database whose relations are loaded.
+    #[must_use]
+    pub fn load_attributes(
+        &self,
+        volume: &dyn Volume,
+        database: &Database,
+        relations: &DatabaseCatalog,
+    ) -> Attributes {
+        let reading = Reading {
+            source: self.source(volume),
+            database,
+            relations,
+        };
+        let mut out = Attributes::default();
+        reading.attributes(&mut out);
+        reading.types(&mut out);
+        out.names.shrink();
+        out.complete = relations.map.sound && !out.losses.concern(PG_ATTRIBUTE.name);
+        out
+    }
+}
+
+struct Reading<'a> {
+    source: Source<'a>,
+    database: &'a Database,
+    relations: &'a DatabaseCatalog,
+}
+
+impl Reading<'_> {
+    /// Scans a catalog that the database's map places.
+    fn scan(
+        &self,
+        catalog: &'static Catalog,
+        layout: &Layout,
+        losses: &mut Losses,
+        each: &mut EachRow<'_>,
+    ) {
+        let number = self.relations.map.resolve(
+            self.source.volume,
+            self.source.paths,
+            self.database.tablespace,
+            self.database.oid,
+            Oid(catalog.oid),
+        );
+        let Some(number) = number else {
+            losses.push(Lost {
+                catalog: catalog.name,
+                path: self.database.directory.clone(),
+                block: None,
+                item: None,
+                why: LostWhy::NoLocator,
+            });
+            return;
+        };
+        let locator = RelFileLocator {
+            tablespace: self.database.tablespace,
+            database: self.database.oid,
+            number,
+        };
+        let have = scan(self.source, layout, locator, losses, each);
+        let counted = self.relations.relation(Oid(catalog.oid)).map(|r| r.pages);
+        crate::read::report_missing_blocks(
+            self.source,
+            layout,
+            locator,
+            have,
+            counted.unwrap_or(0),
+            losses,
+        );
+    }
+
+    fn attributes(&self, out: &mut Attributes) {
+        let layout = PG_ATTRIBUTE.layout(self.source.fmt);
+        let at = AttributeColumns::of(&layout);
+        let Attributes {
+            list,
+            names,
+            losses,
+            ..
+        } = out;
+        self.scan(&PG_ATTRIBUTE, &layout, losses, &mut |row| {
+            if row.verdict.fate == RowFate::Live
+                && let Some(mut attribute) = at.attribute(row)?
+            {
+                let name = decode_name(&row.name(at.name)?, self.database.encoding);
+                attribute.name = names.add(&name);
+                list.push(attribute);
+            }
+            Ok(())
+        });
+        list.sort_by_key(|a| (a.relid, a.attnum, self.source.xacts.age(a.xmin)));
+        list.dedup_by_key(|a| (a.relid, a.attnum));
+        list.shrink_to_fit();
+    }
+
+    fn types(&self, out: &mut Attributes) {
+        /// `TYPTYPE_COMPOSITE`: every table has one, and none of them says anything of a column.
+        const COMPOSITE: u8 = b'c';
+        let layout = PG_TYPE.layout(self.source.fmt);
+        let oid = layout.optional("oid");
+        let [name, elem, base, len, align, storage, kind, by_val] = [
+            "typname",
+            "typelem",
+            "typbasetype",
+            "typlen",
+            "typalign",
+            "typstorage",
+            "typtype",
+            "typbyval",
+        ]
+        .map(|n| layout.column(n));
+        let Attributes {
+            types,
+            names,
+            losses,
+            ..
+        } = out;
+        self.scan(&PG_TYPE, &layout, losses, &mut |row| {
+            let kind = row.u8(kind)?;
+            if row.verdict.fate == RowFate::Live && kind != COMPOSITE {
+                types.push(TypeInfo {
+                    oid: row.oid(oid)?,
+                    name: names.add(&decode_name(&row.name(name)?, self.database.encoding)),
+                    elem: row.oid_at(elem)?,
+                    base: row.oid_at(base)?,
+                    xmin: row.tuple.xmin(),
+                    len: row.i16(len)?,
+                    align: row.u8(align)?,
+                    storage: row.u8(storage)?,
+                    kind,
+                    by_val: row.bool(by_val)?,
+                });
+            }
+            Ok(())
+        });
+        types.sort_by_key(|t| (t.oid, self.source.xacts.age(t.xmin)));
+        types.dedup_by_key(|t| t.oid);
+        types.shrink_to_fit();
+    }
+}
+
+/// Where pg_attribute's columns are.
+struct AttributeColumns {
+    relid: Column,
+    name: Column,
+    typid: Column,
+    typmod: Column,
+    collation: Column,
+    attnum: Column,
+    len: Column,
+    align: Column,
+    storage: Column,
+    compression: Option<Column>,
+    generated: Option<Column>,
+    flags: [(Option<Column>, u8); 4],
+}
+
+impl AttributeColumns {
+    fn of(layout: &Layout) -> Self {
+        Self {
+            relid: layout.column("attrelid"),
+            name: layout.column("attname"),
+            typid: layout.column("atttypid"),
+            typmod: layout.column("atttypmod"),
+            collation: layout.column("attcollation"),
+            attnum: layout.column("attnum"),
+            len: layout.column("attlen"),
+            align: layout.column("attalign"),
+            storage: layout.column("attstorage"),
+            compression: layout.optional("attcompression"),
+            generated: layout.optional("attgenerated"),
+            flags: [
+                (layout.optional("attbyval"), BY_VAL),
+                (layout.optional("attnotnull"), NOT_NULL),
+                (layout.optional("attisdropped"), DROPPED),
+                (layout.optional("atthasmissing"), HAS_MISSING),
+            ],
+        }
+    }
+
+    /// The row without its name; `None` for a system column.
+    fn attribute(&self, row: &Row<'_>) -> Result<Option<Attribute>, LostWhy> {
+        let attnum = row.i16(self.attnum)?;
+        if attnum <= 0 {
+            return Ok(None);
+        }
+        let letter = |column: Option<Column>| column.map_or(Ok(0), |c| row.u8(c));
+        let mut flags = 0;
+        for (column, bit) in self.flags {
+            if let Some(column) = column
+                && row.bool(column)?
+            {
+                flags |= bit;
+            }
+        }
+        Ok(Some(Attribute {
+            relid: row.oid_at(self.relid)?,
+            name: NameRef::default(),
+            typid: row.oid_at(self.typid)?,
+            typmod: row.i32(self.typmod)?,
+            collation: row.oid_at(self.collation)?,
+            xmin: row.tuple.xmin(),
+            attnum,
+            len: row.i16(self.len)?,
+            align: row.u8(self.align)?,
+            storage: row.u8(self.storage)?,
+            compression: letter(self.compression)?,
+            generated: letter(self.generated)?,
+            flags,
+        }))
+    }
+}

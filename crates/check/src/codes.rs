@@ -1,0 +1,693 @@
+//! The table of problem codes: for each code its severity and what `explain` says about it.
+//!
+//! Codes are stable: scripts rely on them. A new check adds a row here, and a recipe that provokes
+//! it in the tests.
+
+use crate::finding::Severity;
+
+/// One kind of problem.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Problem {
+    /// The stable code, `area.what-is-wrong`.
+    pub name: &'static str,
+    /// How bad it is, unless evidence at the place says otherwise.
+    pub severity: Severity,
+    /// What it means.
+    pub meaning: &'static str,
+    /// How it is checked.
+    pub checked: &'static str,
+    /// What else, harmless, could look like it, and how that is told apart.
+    pub innocent: &'static str,
+    /// What to do next.
+    pub advice: &'static str,
+    /// Where PostgreSQL defines the fact, and for which majors it holds.
+    pub source: &'static str,
+}
+
+/// The problem with this code.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Problem> {
+    ALL.iter().copied().find(|p| p.name == name)
+}
+
+
+/// `control.missing`.
+pub static CONTROL_MISSING: Problem = Problem {
+    name: "control.missing",
+    severity: Severity::Error,
+    meaning: "global/pg_control is not there or cannot be read. Without it the server does not start, and nobody can say for certain which byte order, block size and write-ahead log position the cluster has.",
+    checked: "The file is opened. If that fails, the format is presumed from PG_VERSION, the map files and page headers, and the audit goes on with what can still be examined.",
+    innocent: "None: every data directory has this file. A copy made without the directory global is the usual reason.",
+    advice: "Restore global/pg_control from the same backup as the rest. Only if there is none, and after copying everything, think of pg_resetwal.",
+    source: "src/common/controldata_utils.c; 9.6-19",
+};
+
+/// `control.short`.
+pub static CONTROL_SHORT: Problem = Problem {
+    name: "control.short",
+    severity: Severity::Error,
+    meaning: "global/pg_control has fewer bytes than its structure needs (the file is 8192 bytes in every cluster).",
+    checked: "The size of the file is compared with the size of the structure.",
+    innocent: "None.",
+    advice: "Restore global/pg_control from the same backup as the rest.",
+    source: "PG_CONTROL_FILE_SIZE, catalog/pg_control.h; 9.6-19",
+};
+
+/// `control.crc-mismatch`.
+pub static CONTROL_CRC_MISMATCH: Problem = Problem {
+    name: "control.crc-mismatch",
+    severity: Severity::Error,
+    meaning: "The CRC-32C stored in pg_control is not that of its content: at least one byte has changed since the server wrote it, or the file was written by a fork of PostgreSQL with another layout.",
+    checked: "The CRC-32C over all bytes before the stored one, at the place where this control version keeps it, on 64-bit and on i386 machines.",
+    innocent: "A copy taken while the server was writing the file, on a file system that tears 512-byte sectors.",
+    advice: "The server refuses to start (\"incorrect checksum in control file\"). Restore the file from the same backup; compare the fields with `pgfsck control`.",
+    source: "ReadControlFile, access/transam/xlog.c; 9.6-19",
+};
+
+/// `control.version-unknown`.
+pub static CONTROL_VERSION_UNKNOWN: Problem = Problem {
+    name: "control.version-unknown",
+    severity: Severity::Error,
+    meaning: "The version number in pg_control is none that this program knows, in neither byte order.",
+    checked: "The number at byte 8 is looked up, read both ways.",
+    innocent: "A major older than 9.6 or newer than 19, or a fork of PostgreSQL: then nothing is wrong, but nothing can be examined either.",
+    advice: "Use a version of pgfsck that knows this major. If PG_VERSION names a major that is known, pg_control is damaged: restore it.",
+    source: "PG_CONTROL_VERSION, catalog/pg_control.h",
+};
+
+/// `control.field-invalid`.
+pub static CONTROL_FIELD_INVALID: Problem = Problem {
+    name: "control.field-invalid",
+    severity: Severity::Error,
+    meaning: "A field of pg_control has a value that no server writes.",
+    checked: "Each field against its range: state, block sizes, alignment, the floating-point constant, transaction ids, timelines, positions.",
+    innocent: "None, as long as the CRC matches: then a program other than the server wrote the file.",
+    advice: "Compare with `pgfsck control`, and restore the file from the same backup as the rest.",
+    source: "ReadControlFile and InitControlFile, access/transam/xlog.c",
+};
+
+/// `version.mismatch`.
+pub static VERSION_MISMATCH: Problem = Problem {
+    name: "version.mismatch",
+    severity: Severity::Error,
+    meaning: "This file was written by another major version, or for another catalog version, than the one the rest of the cluster belongs to.",
+    checked: "PG_VERSION of the cluster and of each database, pg_control, the tablespace directories and the magic of the write-ahead log are compared; the majority names the cluster, and each file that disagrees is reported.",
+    innocent: "None within one data directory. Directories of another major in a shared tablespace are not accused.",
+    advice: "Two clusters have been mixed, or a file was edited. Find out which backup each part came from.",
+    source: "ValidatePgVersion, utils/init/miscinit.c; 9.6-19",
+};
+
+/// `version.missing`.
+pub static VERSION_MISSING: Problem = Problem {
+    name: "version.missing",
+    severity: Severity::Error,
+    meaning: "A PG_VERSION file is missing, unreadable, or does not hold a version number. The server refuses to start, or to connect to that database.",
+    checked: "The file is read in the data directory and in each database directory.",
+    innocent: "None: the server writes it when the directory is made and never removes it.",
+    advice: "The file holds the major version and a newline; it can be copied from template1's directory once the rest of the directory has been checked.",
+    source: "ValidatePgVersion, utils/init/miscinit.c; 9.6-19",
+};
+
+/// `cluster.running`.
+pub static CLUSTER_RUNNING: Problem = Problem {
+    name: "cluster.running",
+    severity: Severity::Error,
+    meaning: "A live server holds this data directory. Files change while they are read, so what would be reported need not be true.",
+    checked: "A server process whose working directory is this directory is looked for when postmaster.pid is there.",
+    innocent: "With --force the audit goes on; a restarting or busy server then makes pages look torn.",
+    advice: "Stop the server, or audit a snapshot or a backup.",
+    source: "CreateDataDirLockFile, utils/init/miscinit.c",
+};
+
+/// `cluster.not-shut-down`.
+pub static CLUSTER_NOT_SHUT_DOWN: Problem = Problem {
+    name: "cluster.not-shut-down",
+    severity: Severity::Note,
+    meaning: "The cluster was not stopped cleanly: at its next start the server first replays the write-ahead log. Until then some pages are older than they seem, some files are left from work that never finished, and what the catalogs say may change.",
+    checked: "The state in pg_control is neither \"shut down\" nor \"shut down in recovery\", or a backup_label is there.",
+    innocent: "Every crash, every snapshot of a running server and every base backup looks like this.",
+    advice: "Nothing, if it starts: recovery puts it right. Findings that recovery may heal are marked as such.",
+    source: "StartupXLOG, access/transam/xlog.c",
+};
+
+/// `cluster.checksums-off`.
+pub static CLUSTER_CHECKSUMS_OFF: Problem = Problem {
+    name: "cluster.checksums-off",
+    severity: Severity::Note,
+    meaning: "This cluster has no data checksums: a changed byte inside a page can only be noticed where it breaks the page's structure.",
+    checked: "data_checksum_version in pg_control.",
+    innocent: "It is a choice made at initdb (the default before 18).",
+    advice: "Consider `pg_checksums --enable` while the server is stopped (12 and later).",
+    source: "data_checksum_version, catalog/pg_control.h",
+};
+
+/// `relmap.missing`.
+pub static RELMAP_MISSING: Problem = Problem {
+    name: "relmap.missing",
+    severity: Severity::Error,
+    meaning: "A pg_filenode.map is not there or cannot be read. It alone says which files hold the mapped catalogs (pg_class among them).",
+    checked: "The file is opened in global and in each database's own directory.",
+    innocent: "None. Without it the initial file numbers are presumed, which is right unless a mapped catalog was rewritten.",
+    advice: "Restore the file from the same backup as the rest.",
+    source: "load_relmap_file, utils/cache/relmapper.c; 9.6-19",
+};
+
+/// `relmap.short`.
+pub static RELMAP_SHORT: Problem = Problem {
+    name: "relmap.short",
+    severity: Severity::Error,
+    meaning: "A pg_filenode.map has the wrong size.",
+    checked: "The size is compared with 512 bytes (to 15) or 524 bytes (16 on).",
+    innocent: "None.",
+    advice: "Restore the file from the same backup as the rest.",
+    source: "RelMapFile, utils/cache/relmapper.c",
+};
+
+/// `relmap.bad-magic`.
+pub static RELMAP_BAD_MAGIC: Problem = Problem {
+    name: "relmap.bad-magic",
+    severity: Severity::Error,
+    meaning: "A pg_filenode.map does not begin with its magic number, or counts more entries than it has room for.",
+    checked: "The first eight bytes.",
+    innocent: "None.",
+    advice: "Restore the file from the same backup as the rest.",
+    source: "RELMAPPER_FILEMAGIC, utils/cache/relmapper.c",
+};
+
+/// `relmap.crc-mismatch`.
+pub static RELMAP_CRC_MISMATCH: Problem = Problem {
+    name: "relmap.crc-mismatch",
+    severity: Severity::Error,
+    meaning: "The CRC-32C stored in a pg_filenode.map is not that of its content.",
+    checked: "The CRC-32C over all bytes before the stored one.",
+    innocent: "None.",
+    advice: "The server refuses the map (\"incorrect checksum\"). Restore the file from the same backup as the rest.",
+    source: "read_relmap_file, utils/cache/relmapper.c; 9.6-19",
+};
+
+/// `relmap.duplicate-oid`.
+pub static RELMAP_DUPLICATE_OID: Problem = Problem {
+    name: "relmap.duplicate-oid",
+    severity: Severity::Error,
+    meaning: "A pg_filenode.map names the same catalog, or the same file, twice.",
+    checked: "All entries against each other.",
+    innocent: "None.",
+    advice: "Restore the file from the same backup as the rest.",
+    source: "apply_map_update, utils/cache/relmapper.c",
+};
+
+/// `relmap.entry-invalid`.
+pub static RELMAP_ENTRY_INVALID: Problem = Problem {
+    name: "relmap.entry-invalid",
+    severity: Severity::Error,
+    meaning: "A pg_filenode.map names a relation that is not a mapped catalog of this major, or lacks one that is.",
+    checked: "The OIDs against the list of mapped catalogs of this major and place.",
+    innocent: "A fork of PostgreSQL with catalogs of its own.",
+    advice: "The map may belong to another database or major: compare with `pgfsck relmap`.",
+    source: "catalog/pg_class.h and the BKI_BOOTSTRAP, BKI_SHARED_RELATION catalogs",
+};
+
+/// `page.checksum-mismatch`.
+pub static PAGE_CHECKSUM_MISMATCH: Problem = Problem {
+    name: "page.checksum-mismatch",
+    severity: Severity::Error,
+    meaning: "The checksum stored in a page is not that of its content at this block number: the page changed after the server wrote it, is a mixture of two writes, or lies in the wrong place.",
+    checked: "pg_checksum_page over the block with its number in the fork. If another block number makes the checksum right, the message says which: the page was then written to the wrong place.",
+    innocent: "In a directory that was not cleanly stopped, a page torn by the crash or by the copy; the write-ahead log holds its full image and recovery puts it right.",
+    advice: "Do not start the server on the only copy. Look at the disk's own error log. Restore the block from a backup, or save the rest with `ignore_checksum_failure` or `zero_damaged_pages` on a copy.",
+    source: "PageIsVerified, storage/page/bufpage.c; storage/checksum_impl.h; 9.6-19",
+};
+
+/// `page.header-invalid`.
+pub static PAGE_HEADER_INVALID: Problem = Problem {
+    name: "page.header-invalid",
+    severity: Severity::Error,
+    meaning: "The page header has values that no server writes: the free space, the special space, the size, the version or the flags are impossible.",
+    checked: "The server's own test (flags, lower, upper, special, alignment) and the size and layout version.",
+    innocent: "None.",
+    advice: "The server refuses to read the page (\"invalid page in block\"). Restore it from a backup.",
+    source: "PageIsVerified, storage/page/bufpage.c; 9.6-19",
+};
+
+/// `page.zeroed`.
+pub static PAGE_ZEROED: Problem = Problem {
+    name: "page.zeroed",
+    severity: Severity::Error,
+    meaning: "A page is all zero, or its header says that it was never written, in a place where the relation must have content.",
+    checked: "An all-zero page is an error where something proves that it had content: an index entry or a visibility map bit points at it, or its access method never leaves such a page. A page whose pd_upper is zero but which is not all zero is always an error.",
+    innocent: "A relation that was extended and not yet filled when a session ended or the server crashed has all-zero pages; so have hash and SP-GiST indexes, free space and visibility maps. Without proof such a page is not accused.",
+    advice: "The rows of this page are gone from the file: the server reads it as empty, without an error. Restore the block from a backup or from a full-page image in the write-ahead log.",
+    source: "PageIsNew, storage/bufpage.h; RelationAddBlocks, access/heap/hio.c",
+};
+
+/// `page.misplaced`.
+pub static PAGE_MISPLACED: Problem = Problem {
+    name: "page.misplaced",
+    severity: Severity::Error,
+    meaning: "The page is sound, but its own tuples say that it is another block of the relation: it was written to the wrong place, over the page that belongs here.",
+    checked: "A heap tuple without a newer version points to itself; if all such tuples of a page name one other block, the page is that block.",
+    innocent: "None.",
+    advice: "The page that belongs here is lost, and the other place may hold an older version. Restore both blocks from a backup.",
+    source: "heap_insert, access/heap/heapam.c (t_ctid); 9.6-19",
+};
+
+/// `page.partial`.
+pub static PAGE_PARTIAL: Problem = Problem {
+    name: "page.partial",
+    severity: Severity::Error,
+    meaning: "A relation file ends inside a block: the server does not read the rest.",
+    checked: "The file's size modulo the block size.",
+    innocent: "A write that failed for lack of space, in a directory that was not cleanly stopped: recovery writes the block again.",
+    advice: "Look for a copy that was cut short. The rows of the last block are lost unless a backup has them.",
+    source: "mdnblocks, storage/smgr/md.c; 9.6-19",
+};
+
+/// `relation.main-fork-missing`.
+pub static RELATION_MAIN_FORK_MISSING: Problem = Problem {
+    name: "relation.main-fork-missing",
+    severity: Severity::Error,
+    meaning: "The catalog says that this relation has storage, and its first file is not there. The server reports it only when somebody reads the relation.",
+    checked: "Each relation with storage in pg_class, through the relation map where it is mapped, against the files.",
+    innocent: "Temporary relations after a restart, and unlogged relations in a base backup, have no main fork and are not accused.",
+    advice: "An index can be rebuilt (REINDEX); the data of a table must come from a backup.",
+    source: "mdopenfork, storage/smgr/md.c; RelationGetNumberOfBlocksInFork",
+};
+
+/// `relation.init-fork-missing`.
+pub static RELATION_INIT_FORK_MISSING: Problem = Problem {
+    name: "relation.init-fork-missing",
+    severity: Severity::Error,
+    meaning: "An unlogged relation has no init fork: after the next crash the server cannot reset it, and in a base backup nothing of it is left.",
+    checked: "Each relation with persistence u in pg_class against the files.",
+    innocent: "None.",
+    advice: "Recreate the relation: ALTER TABLE … SET LOGGED and back writes a new init fork.",
+    source: "ResetUnloggedRelations, storage/file/reinit.c",
+};
+
+/// `relation.segment-missing`.
+pub static RELATION_SEGMENT_MISSING: Problem = Problem {
+    name: "relation.segment-missing",
+    severity: Severity::Error,
+    meaning: "A segment file of this relation is missing while later ones are there, or other evidence proves that it existed. The server takes the relation to end before the gap: sequential scans return fewer rows, without an error.",
+    checked: "The numbers of the segment files must follow each other; the last one is checked against pg_class, the maps and the indexes.",
+    innocent: "After a truncation, later segments may remain with zero length; those are not accused.",
+    advice: "Restore the missing file from a backup, to its name: the others fit to it only if they are of the same moment.",
+    source: "mdnblocks and _mdfd_openseg, storage/smgr/md.c; 9.6-19",
+};
+
+/// `relation.segment-short`.
+pub static RELATION_SEGMENT_SHORT: Problem = Problem {
+    name: "relation.segment-short",
+    severity: Severity::Error,
+    meaning: "A segment file that is followed by another does not have its full size. The server takes the relation to end there.",
+    checked: "Every segment but the last must have exactly relseg_size blocks.",
+    innocent: "After a truncation, later segments may remain with zero length; those do not count.",
+    advice: "Restore the file from a backup.",
+    source: "mdnblocks, storage/smgr/md.c; 9.6-19",
+};
+
+/// `relation.truncated`.
+pub static RELATION_TRUNCATED: Problem = Problem {
+    name: "relation.truncated",
+    severity: Severity::Error,
+    meaning: "The relation has fewer pages than other evidence proves: its end was cut off. The server takes it to be that short, mostly without an error.",
+    checked: "The number of blocks against index entries, visibility map bits, links inside an index, and pg_class.relpages.",
+    innocent: "pg_class.relpages alone is an estimate that statistics imports (18 on) can set: alone it gives a warning.",
+    advice: "The rows beyond the end are lost unless a backup has them. Compare with the newest backup before anything writes to the relation.",
+    source: "RelationTruncate, catalog/storage.c; lazy_truncate_heap, access/heap/vacuumlazy.c",
+};
+
+/// `relation.wrong-content`.
+pub static RELATION_WRONG_CONTENT: Problem = Problem {
+    name: "relation.wrong-content",
+    severity: Severity::Error,
+    meaning: "The file holds another relation's pages: they are sound as pages, but do not fit this relation's kind, columns, TOAST table or indexes.",
+    checked: "Page kind against the access method; the tuples' column counts and values against pg_attribute; TOAST pointers against reltoastrelid; entries of the indexes against the line pointers.",
+    innocent: "None.",
+    advice: "Two files may have been swapped, or a file restored under another's name: the message names a likely owner where one fits. Compare with the backup's list of files.",
+    source: "heap_form_tuple, access/common/heaptuple.c",
+};
+
+/// `file.orphan`.
+pub static FILE_ORPHAN: Problem = Problem {
+    name: "file.orphan",
+    severity: Severity::Warning,
+    meaning: "A relation file that no committed catalog row claims: it takes space and is never read.",
+    checked: "All files of the database and tablespace against pg_class and the relation map, with all forks and segments as one finding. Said only where the catalog could be read whole and the cluster was stopped cleanly.",
+    innocent: "Prepared transactions, zero-length files that wait for the next checkpoint to be removed, and temporary relations are not accused.",
+    advice: "Usually the rest of a crash during CREATE TABLE AS, REINDEX, VACUUM FULL or similar. After a backup, and once the audit of a cleanly stopped cluster says the same, it can be removed by hand.",
+    source: "heap_create, catalog/heap.c; PrepareToInvalidateRelation; smgrDoPendingDeletes, catalog/storage.c",
+};
+
+/// `file.unclaimed`.
+pub static FILE_UNCLAIMED: Problem = Problem {
+    name: "file.unclaimed",
+    severity: Severity::Note,
+    meaning: "A relation file that no catalog row claims, in a place where that proves nothing yet.",
+    checked: "As for file.orphan, where the catalog lost pages, or the write-ahead log is still to be replayed and may bring the row.",
+    innocent: "A transaction that was running at the crash, or one whose commit is only in the write-ahead log.",
+    advice: "Nothing now. Audit again after recovery and a clean stop.",
+    source: "heap_create, catalog/heap.c",
+};
+
+/// `file.temporary`.
+pub static FILE_TEMPORARY: Problem = Problem {
+    name: "file.temporary",
+    severity: Severity::Note,
+    meaning: "A file of a temporary relation, or of a sort or hash that did not fit in memory, left by a server that did not end normally.",
+    checked: "The names t<backend>_<number> and pgsql_tmp*.",
+    innocent: "A crash or an immediate stop leaves such files; the server removes them at its next start.",
+    advice: "Nothing: the next start removes it.",
+    source: "RemovePgTempFiles, storage/file/fd.c",
+};
+
+/// `file.unexpected`.
+pub static FILE_UNEXPECTED: Problem = Problem {
+    name: "file.unexpected",
+    severity: Severity::Note,
+    meaning: "A file or directory that no PostgreSQL of this major makes at this place.",
+    checked: "Each name against those that the server uses in that directory.",
+    innocent: "Files of administrators and tools: logs, certificates, notes, file system bookkeeping.",
+    advice: "Look whether it is yours. pg_checksums stops at such a file below base, global or a tablespace.",
+    source: "pg_checksums.c, isRelFileName; replication/basebackup.c",
+};
+
+/// `file.not-followed`.
+pub static FILE_NOT_FOLLOWED: Problem = Problem {
+    name: "file.not-followed",
+    severity: Severity::Warning,
+    meaning: "A symbolic link stands where the server has regular files, and it leads out of the data directory or nowhere. It was not followed.",
+    checked: "Every link below the data directory. Links for tablespaces, pg_wal and other top-level directories are followed.",
+    innocent: "An administrator who moved a file and left a link. The server follows it; this program does not read outside what it was given.",
+    advice: "Move the file back, or audit the place it points to.",
+    source: "pgfsck only",
+};
+
+/// `io.read-error`.
+pub static IO_READ_ERROR: Problem = Problem {
+    name: "io.read-error",
+    severity: Severity::Error,
+    meaning: "The system could not read these bytes: the disk, the network volume or the file system failed.",
+    checked: "Every read that ends with an error, narrowed to single blocks.",
+    innocent: "None.",
+    advice: "Copy what can be read to another disk first (ddrescue). Look at the kernel's log.",
+    source: "pgfsck only",
+};
+
+/// `io.permission-denied`.
+pub static IO_PERMISSION_DENIED: Problem = Problem {
+    name: "io.permission-denied",
+    severity: Severity::Warning,
+    meaning: "The system forbids reading this file or directory, so it was not examined.",
+    checked: "Every open and list that is refused.",
+    innocent: "An audit run by a user who is neither the owner of the data directory nor in its group.",
+    advice: "Run the audit as the owner of the files, or as root.",
+    source: "pgfsck only",
+};
+
+/// `database.directory-missing`.
+pub static DATABASE_DIRECTORY_MISSING: Problem = Problem {
+    name: "database.directory-missing",
+    severity: Severity::Error,
+    meaning: "pg_database has this database, and its directory is not there: all of it is gone.",
+    checked: "Each committed row of pg_database against base and the database's default tablespace.",
+    innocent: "A database that was being dropped (datconnlimit -2) is reported as database.invalid instead.",
+    advice: "Restore the directory from a backup together with the rest; a single directory from another moment does not fit.",
+    source: "GetDatabasePath, common/relpath.c; ReverifyMyDatabase, utils/init/postinit.c",
+};
+
+/// `database.directory-orphan`.
+pub static DATABASE_DIRECTORY_ORPHAN: Problem = Problem {
+    name: "database.directory-orphan",
+    severity: Severity::Warning,
+    meaning: "A database directory that no row of pg_database claims.",
+    checked: "The directories in base and in this cluster's tablespace directories against pg_database.",
+    innocent: "A CREATE DATABASE that did not finish, or a DROP DATABASE whose files were not all removed, after a crash.",
+    advice: "After a backup it can be removed by hand: the server never reads it.",
+    source: "createdb and dropdb, commands/dbcommands.c",
+};
+
+/// `database.invalid`.
+pub static DATABASE_INVALID: Problem = Problem {
+    name: "database.invalid",
+    severity: Severity::Warning,
+    meaning: "DROP DATABASE was interrupted: the database is marked invalid (datconnlimit -2), nobody can connect to it, and part of its files may be gone.",
+    checked: "datconnlimit in pg_database.",
+    innocent: "None, but it is no damage: the next DROP DATABASE finishes the work.",
+    advice: "Run DROP DATABASE again.",
+    source: "DATCONNLIMIT_INVALID_DB, catalog/pg_database.h; minors of 11 and later since 2023",
+};
+
+/// `tablespace.link-broken`.
+pub static TABLESPACE_LINK_BROKEN: Problem = Problem {
+    name: "tablespace.link-broken",
+    severity: Severity::Error,
+    meaning: "The link of a tablespace leads nowhere: everything in that tablespace is out of reach, for the server too.",
+    checked: "Each link in pg_tblspc, after --tablespace-mapping; and each row of pg_tablespace must have one.",
+    innocent: "A copy that was made without its tablespaces, or is audited on another machine: give -T OLD=NEW.",
+    advice: "Use -T OLD=NEW if the tablespace lies elsewhere here; otherwise restore it.",
+    source: "pg_tblspc; get_tablespace_location, commands/tablespace.c",
+};
+
+/// `tablespace.orphan`.
+pub static TABLESPACE_ORPHAN: Problem = Problem {
+    name: "tablespace.orphan",
+    severity: Severity::Warning,
+    meaning: "An entry of pg_tblspc that no row of pg_tablespace claims.",
+    checked: "The names in pg_tblspc against pg_tablespace.",
+    innocent: "CREATE TABLESPACE or DROP TABLESPACE that was interrupted by a crash.",
+    advice: "After a look at what it points to, the link can be removed.",
+    source: "create_tablespace_directories, commands/tablespace.c",
+};
+
+/// `tablespace.foreign`.
+pub static TABLESPACE_FOREIGN: Problem = Problem {
+    name: "tablespace.foreign",
+    severity: Severity::Note,
+    meaning: "A tablespace holds a directory of another major, or of another catalog version, beside this cluster's own.",
+    checked: "The names PG_<major>_<catalog version> in each tablespace.",
+    innocent: "Several clusters may share a tablespace directory; pg_upgrade leaves the old one's until it is deleted.",
+    advice: "If it is the rest of a pg_upgrade, delete_old_cluster.sh removes it.",
+    source: "TABLESPACE_VERSION_DIRECTORY, common/relpath.h; 9.6-19",
+};
+
+/// `slru.segment-missing`.
+pub static SLRU_SEGMENT_MISSING: Problem = Problem {
+    name: "slru.segment-missing",
+    severity: Severity::Error,
+    meaning: "A file of the commit log or the multixact logs is missing in the range that pg_control says is alive: the server cannot tell whether those transactions committed, and fails when it needs to know.",
+    checked: "The segments of pg_xact, pg_multixact/offsets, pg_multixact/members and pg_commit_ts from the oldest to the next id in pg_control, and their sizes.",
+    innocent: "In a directory that was not cleanly stopped the newest segment may not have been written yet: recovery makes it.",
+    advice: "Restore the file from the same backup. Never replace it by zeros: zero means \"in progress\", and rows silently disappear.",
+    source: "SlruPhysicalReadPage, access/transam/slru.c; 9.6-19",
+};
+
+/// `slru.segment-short`.
+pub static SLRU_SEGMENT_SHORT: Problem = Problem {
+    name: "slru.segment-short",
+    severity: Severity::Error,
+    meaning: "A file of the commit log or the multixact logs ends before an id that pg_control says is alive, or inside a page.",
+    checked: "The size of each segment that is alive against the last id that it must hold.",
+    innocent: "In a directory that was not cleanly stopped the newest pages may not have been written yet: recovery makes them.",
+    advice: "Restore the file from the same backup.",
+    source: "SlruPhysicalReadPage, access/transam/slru.c; 9.6-19",
+};
+
+/// `wal.sysid-mismatch`.
+pub static WAL_SYSID_MISMATCH: Problem = Problem {
+    name: "wal.sysid-mismatch",
+    severity: Severity::Error,
+    meaning: "A write-ahead log segment belongs to another cluster: its system identifier is not pg_control's.",
+    checked: "The long header of the first page of each segment file.",
+    innocent: "None: recycled segments keep the identifier of this cluster.",
+    advice: "Recovery refuses it. Find the right segment; never replay another cluster's.",
+    source: "XLogReaderValidatePageHeader, access/transam/xlogreader.c; 9.6-19",
+};
+
+/// `catalog.layout-unknown`.
+pub static CATALOG_LAYOUT_UNKNOWN: Problem = Problem {
+    name: "catalog.layout-unknown",
+    severity: Severity::Error,
+    meaning: "A system catalog describes itself otherwise than this major does: the cluster was made by a fork of PostgreSQL, or pg_attribute is damaged.",
+    checked: "The rows of pg_attribute for the system catalogs against the descriptors of this major.",
+    innocent: "Forks that add columns to catalogs.",
+    advice: "Names and owners of files in this database rest on a wrong reading: judge only the pages.",
+    source: "catalog/pg_attribute.h",
+};
+
+/// `catalog.unreadable`.
+pub static CATALOG_FILE_UNREADABLE: Problem = Problem {
+    name: "catalog.unreadable",
+    severity: Severity::Error,
+    meaning: "A system catalog that names the relations of this database cannot be read at all, so its files can be examined as pages only.",
+    checked: "pg_class and pg_attribute are read from the pages of their files.",
+    innocent: "None.",
+    advice: "See the findings for the catalog's own file.",
+    source: "catalog/pg_class.h",
+};
+
+/// `heap.line-pointer-invalid`.
+pub static HEAP_LINE_POINTER_INVALID: Problem = Problem {
+    name: "heap.line-pointer-invalid",
+    severity: Severity::Error,
+    meaning: "A line pointer leads outside the page's tuple space, is not aligned, or redirects to something that is no tuple.",
+    checked: "Each line pointer against the header, the alignment and the others.",
+    innocent: "None.",
+    advice: "The row cannot be read. Restore the page from a backup, or remove the row with pg_surgery on a copy.",
+    source: "verify_heapam, contrib/amcheck/verify_heapam.c; 9.6-19",
+};
+
+/// `heap.tuple-invalid`.
+pub static HEAP_TUPLE_INVALID: Problem = Problem {
+    name: "heap.tuple-invalid",
+    severity: Severity::Error,
+    meaning: "A tuple header contradicts itself or its relation: the data offset, the number of columns or the flags are impossible.",
+    checked: "t_hoff, the null bitmap and infomask against each other, and the number of columns against pg_class.",
+    innocent: "None.",
+    advice: "The row cannot be read, or reads as nonsense. Restore the page from a backup.",
+    source: "check_tuple_header, contrib/amcheck/verify_heapam.c; 9.6-19",
+};
+
+/// `heap.attribute-invalid`.
+pub static HEAP_ATTRIBUTE_INVALID: Problem = Problem {
+    name: "heap.attribute-invalid",
+    severity: Severity::Error,
+    meaning: "A column's value leaves its tuple, has an impossible length header, or points to another relation's TOAST table.",
+    checked: "The values are walked by pg_attribute's lengths and alignments.",
+    innocent: "None.",
+    advice: "The row cannot be read from this column on. Restore the page from a backup.",
+    source: "check_tuple_attribute, contrib/amcheck/verify_heapam.c; 9.6-19",
+};
+
+/// `index.page-invalid`.
+pub static INDEX_PAGE_INVALID: Problem = Problem {
+    name: "index.page-invalid",
+    severity: Severity::Error,
+    meaning: "An index page is not of its access method, or its meta page is impossible.",
+    checked: "The special space, the page id and the meta page against the access method in pg_class.",
+    innocent: "None.",
+    advice: "REINDEX rebuilds it.",
+    source: "access/nbtree/nbtpage.c (_bt_checkpage) and the like; 9.6-19",
+};
+
+/// `index.tid-invalid`.
+pub static INDEX_TID_INVALID: Problem = Problem {
+    name: "index.tid-invalid",
+    severity: Severity::Error,
+    meaning: "An index entry points to a line pointer that does not exist or is unused: the index and the table do not belong together, or the table's page is older than the index.",
+    checked: "Each heap TID in the index against the line pointers of the table's page.",
+    innocent: "Indexes that are not ready for inserts, and hash indexes of 9.6, are not judged.",
+    advice: "REINDEX repairs the index, but first find out whether the table lost the row (lost write, stale page).",
+    source: "bt_check_every_level and heapallindexed, contrib/amcheck; 9.6-19",
+};
+
+/// `index.link-invalid`.
+pub static INDEX_LINK_INVALID: Problem = Problem {
+    name: "index.link-invalid",
+    severity: Severity::Error,
+    meaning: "A page of the index refers to a block that the index does not have, or that cannot be a page of it.",
+    checked: "Sibling links, downlinks, overflow chains and root pointers against the number of blocks.",
+    innocent: "None.",
+    advice: "REINDEX rebuilds it.",
+    source: "access/nbtree, hash, gin, gist, spgist; 9.6-19",
+};
+
+/// `vm.bit-invalid`.
+pub static VM_BIT_INVALID: Problem = Problem {
+    name: "vm.bit-invalid",
+    severity: Severity::Error,
+    meaning: "The visibility map says all-visible or all-frozen of a page that is not marked so, or all-frozen without all-visible. Index-only scans can return wrong rows, and VACUUM skips the page.",
+    checked: "The bits of each page against its PD_ALL_VISIBLE flag.",
+    innocent: "In a directory that was not cleanly stopped, recovery sets the flag.",
+    advice: "TRUNCATE the map with pg_truncate_visibility_map (contrib pg_visibility); VACUUM rebuilds it.",
+    source: "visibilitymap_set, access/heap/visibilitymap.c; 9.6-19",
+};
+
+/// `sequence.invalid`.
+pub static SEQUENCE_INVALID: Problem = Problem {
+    name: "sequence.invalid",
+    severity: Severity::Error,
+    meaning: "A sequence's page is not one: the magic number or the single tuple is missing.",
+    checked: "The special space's magic and the number of tuples.",
+    innocent: "None.",
+    advice: "Set the sequence again from the greatest value in use (setval).",
+    source: "commands/sequence.c (SEQ_MAGIC); 9.6-19",
+};
+
+/// Every problem, in the order of the table.
+pub static ALL: &[&Problem] = &[
+    &CONTROL_MISSING,
+    &CONTROL_SHORT,
+    &CONTROL_CRC_MISMATCH,
+    &CONTROL_VERSION_UNKNOWN,
+    &CONTROL_FIELD_INVALID,
+    &VERSION_MISMATCH,
+    &VERSION_MISSING,
+    &CLUSTER_RUNNING,
+    &CLUSTER_NOT_SHUT_DOWN,
+    &CLUSTER_CHECKSUMS_OFF,
+    &RELMAP_MISSING,
+    &RELMAP_SHORT,
+    &RELMAP_BAD_MAGIC,
+    &RELMAP_CRC_MISMATCH,
+    &RELMAP_DUPLICATE_OID,
+    &RELMAP_ENTRY_INVALID,
+    &PAGE_CHECKSUM_MISMATCH,
+    &PAGE_HEADER_INVALID,
+    &PAGE_ZEROED,
+    &PAGE_MISPLACED,
+    &PAGE_PARTIAL,
+    &RELATION_MAIN_FORK_MISSING,
+    &RELATION_INIT_FORK_MISSING,
+    &RELATION_SEGMENT_MISSING,
+    &RELATION_SEGMENT_SHORT,
+    &RELATION_TRUNCATED,
+    &RELATION_WRONG_CONTENT,
+    &FILE_ORPHAN,
+    &FILE_UNCLAIMED,
+    &FILE_TEMPORARY,
+    &FILE_UNEXPECTED,
+    &FILE_NOT_FOLLOWED,
+    &IO_READ_ERROR,
+    &IO_PERMISSION_DENIED,
+    &DATABASE_DIRECTORY_MISSING,
+    &DATABASE_DIRECTORY_ORPHAN,
+    &DATABASE_INVALID,
+    &TABLESPACE_LINK_BROKEN,
+    &TABLESPACE_ORPHAN,
+    &TABLESPACE_FOREIGN,
+    &SLRU_SEGMENT_MISSING,
+    &SLRU_SEGMENT_SHORT,
+    &WAL_SYSID_MISMATCH,
+    &CATALOG_LAYOUT_UNKNOWN,
+    &CATALOG_FILE_UNREADABLE,
+    &HEAP_LINE_POINTER_INVALID,
+    &HEAP_TUPLE_INVALID,
+    &HEAP_ATTRIBUTE_INVALID,
+    &INDEX_PAGE_INVALID,
+    &INDEX_TID_INVALID,
+    &INDEX_LINK_INVALID,
+    &VM_BIT_INVALID,
+    &SEQUENCE_INVALID,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_problem_is_listed_once_and_explained() {
+        let names: BTreeSet<&str> = ALL.iter().map(|p| p.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for p in ALL {
+            assert!(p.name.split_once('.').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty()), "{}", p.name);
+            for text in [p.meaning, p.checked, p.innocent, p.advice, p.source] {
+                assert!(text.len() > 4, "{}", p.name);
+            }
+            assert_eq!(find(p.name), Some(*p));
+        }
+        let statics = include_str!("codes.rs").matches("\npub static ").count();
+        assert_eq!(statics, ALL.len() + 1, "a problem is missing in ALL");
+    }
+}

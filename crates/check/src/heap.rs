@@ -1,0 +1,472 @@
+//! Heap pages: tables, TOAST tables and materialised views.
+//!
+//! Page-local invariants, in the words of `contrib/amcheck/verify_heapam.c`, and the summary that
+//! maps and indexes are held against. A tuple is judged by its columns only if its inserter
+//! committed: an aborted transaction may have added columns that pg_class never got.
+
+use crate::blocks::{BlockBits, BlockRuns};
+use crate::codes;
+use crate::finding::{Finding, Place};
+use crate::scan::PageCheck;
+use crate::transactions::Inserters;
+
+use pgfsck_format::attribute::{AttributeShape, Datum};
+use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader};
+use pgfsck_format::item::{ItemId, ItemState};
+use pgfsck_format::page::Page;
+use pgfsck_format::varlena::Varlena;
+use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid};
+use std::collections::BTreeMap;
+
+/// What pg_class and pg_attribute say of a heap's tuples.
+#[derive(Debug, Clone)]
+pub struct HeapShape {
+    /// Its columns in order, dropped ones included; empty if the catalog cannot say.
+    pub columns: Vec<AttributeShape>,
+    /// `reltoastrelid`; 0 for none.
+    pub toast_relid: Oid,
+    /// Whether the columns can be trusted: the catalog row is proven and pg_attribute was whole.
+    pub known: bool,
+}
+
+/// What is known of a heap after its scan.
+#[derive(Debug, Default)]
+pub struct HeapSummary {
+    /// Blocks that are all zero.
+    pub zero: BlockRuns,
+    /// Blocks that could not be looked at.
+    pub unsound: BlockRuns,
+    /// Blocks marked PD_ALL_VISIBLE.
+    pub all_visible: BlockBits,
+    /// Line pointers per block.
+    pub items: ItemMap,
+    /// The last block that was looked at.
+    pub last_page: Option<BlockNumber>,
+    /// Pages that were looked at.
+    pub pages: u64,
+    /// Pages that are no heap pages at all.
+    pub foreign_pages: u64,
+    /// Tuples whose columns were walked.
+    pub tuples: u64,
+    /// Tuples that do not fit the relation's columns.
+    pub misfits: u64,
+    /// Blocks whose segment files are missing: half-open ranges.
+    pub missing: Vec<std::ops::Range<u32>>,
+}
+
+impl HeapSummary {
+    /// Whether nothing can be said of a block's content, because it could not be looked at.
+    #[must_use]
+    pub fn is_lost(&self, block: BlockNumber) -> bool {
+        self.unsound.contains(block) || self.missing.iter().any(|r| r.contains(&block.0))
+    }
+}
+
+/// For each block: how many line pointers it has, and which of them are unused.
+#[derive(Debug, Default)]
+pub struct ItemMap {
+    counts: Vec<u16>,
+    unused: BTreeMap<u32, Vec<u16>>,
+    /// Set when the map outgrew its budget and knows nothing any more.
+    dropped: bool,
+}
+
+/// Blocks whose line pointers are remembered, at most: two bytes each and what is unused.
+const MAX_MAPPED_BLOCKS: usize = 4 * 1024 * 1024;
+/// Unused line pointers that are remembered, at most.
+const MAX_UNUSED: usize = 4 * 1024 * 1024;
+
+/// What the map says of a line pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemFate {
+    /// An index entry may point to it.
+    Used,
+    /// It is unused.
+    Unused,
+    /// The page has fewer line pointers.
+    Beyond(u16),
+    /// The map cannot say.
+    Unknown,
+}
+
+impl ItemMap {
+    fn set(&mut self, block: BlockNumber, count: u16, unused: Vec<u16>) {
+        let i = block.0 as usize;
+        if self.dropped || i >= MAX_MAPPED_BLOCKS || self.unused.len() + unused.len() > MAX_UNUSED {
+            *self = Self { dropped: true, ..Self::default() };
+            return;
+        }
+        if i >= self.counts.len() {
+            self.counts.resize(i + 1, u16::MAX);
+        }
+        if let Some(c) = self.counts.get_mut(i) {
+            *c = count;
+        }
+        if !unused.is_empty() {
+            self.unused.insert(block.0, unused);
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        if self.dropped || later.dropped {
+            *self = Self { dropped: true, ..Self::default() };
+            return;
+        }
+        if later.counts.len() > self.counts.len() {
+            self.counts.resize(later.counts.len(), u16::MAX);
+        }
+        for (mine, theirs) in self.counts.iter_mut().zip(&later.counts) {
+            if *theirs != u16::MAX {
+                *mine = *theirs;
+            }
+        }
+        self.unused.extend(later.unused);
+    }
+
+    /// What an index entry to this line pointer would meet.
+    #[must_use]
+    pub fn fate(&self, block: BlockNumber, item: OffsetNumber) -> ItemFate {
+        match self.counts.get(block.0 as usize) {
+            None | Some(&u16::MAX) => ItemFate::Unknown,
+            Some(&count) if item.0 == 0 || item.0 > count => ItemFate::Beyond(count),
+            Some(_) if self.unused.get(&block.0).is_some_and(|u| u.binary_search(&item.0).is_ok()) => {
+                ItemFate::Unused
+            }
+            Some(_) => ItemFate::Used,
+        }
+    }
+}
+
+/// Misfits that are held back until it is clear whether the whole file belongs to another relation.
+const MAX_HELD: usize = 4096;
+
+/// The check of one heap, or of a piece of it.
+pub struct HeapCheck<'a> {
+    fmt: ClusterFormat,
+    shape: &'a HeapShape,
+    log: &'a Inserters<'a>,
+    /// What the checks between pages need.
+    pub summary: HeapSummary,
+    held: Vec<Finding>,
+    overflow: u64,
+}
+
+impl<'a> HeapCheck<'a> {
+    /// A check for a relation of this shape.
+    #[must_use]
+    pub fn new(fmt: ClusterFormat, shape: &'a HeapShape, log: &'a Inserters<'a>) -> Self {
+        Self { fmt, shape, log, summary: HeapSummary::default(), held: Vec::new(), overflow: 0 }
+    }
+
+    /// The summary, and the findings about single tuples: `Err` if most of them do not fit, so that
+    /// the file as a whole is another relation's.
+    pub fn finish(self) -> (HeapSummary, Result<Vec<Finding>, WrongContent>) {
+        let s = &self.summary;
+        let wrong = if s.pages > 0 && s.foreign_pages * 2 > s.pages {
+            Some(WrongContent { misfits: s.foreign_pages, of: s.pages, what: "pages are no heap pages" })
+        } else if s.tuples >= 4 && s.misfits * 2 > s.tuples {
+            Some(WrongContent {
+                misfits: s.misfits,
+                of: s.tuples,
+                what: "tuples do not fit the relation's columns",
+            })
+        } else {
+            None
+        };
+        match wrong {
+            Some(w) => (self.summary, Err(w)),
+            None => {
+                let mut held = self.held;
+                if let Some(last) = held.last().filter(|_| self.overflow > 0) {
+                    let place = Place { block: None, item: None, attribute: None, offset: None, ..last.place.clone() };
+                    let message = format!("{} more problems of single tuples are not listed", self.overflow);
+                    held.push(Finding::new(&codes::HEAP_TUPLE_INVALID, place, message));
+                }
+                (self.summary, Ok(held))
+            }
+        }
+    }
+
+    /// A problem of one tuple, held back until the scan's end.
+    fn hold(&mut self, finding: Finding) {
+        if self.held.len() < MAX_HELD {
+            self.held.push(finding);
+        } else {
+            self.overflow += 1;
+        }
+    }
+
+    /// All line pointers of a page; returns those that lead to a tuple.
+    fn check_items(&mut self, page: &Page<'_>, at: &Place) -> (u16, Vec<u16>) {
+        let mut unused = Vec::new();
+        let count = page.item_count();
+        for (number, item) in page.items() {
+            match item.state {
+                ItemState::Unused => unused.push(number.0),
+                ItemState::Dead if !item.has_storage() => {}
+                ItemState::Redirect => self.check_redirect(page, at, number, item),
+                ItemState::Normal | ItemState::Dead => {
+                    if self.check_bounds(page, at, number, item) && item.state == ItemState::Normal {
+                        self.check_tuple(page, at, number, item);
+                    }
+                }
+            }
+        }
+        (count, unused)
+    }
+
+    /// A redirect leads to a normal line pointer of its page.
+    fn check_redirect(&mut self, page: &Page<'_>, at: &Place, number: OffsetNumber, item: ItemId) {
+        let target = item.redirect().unwrap_or_default();
+        let problem = match page.item(target).map(|t| t.state) {
+            Some(ItemState::Normal) => return,
+            None => "a line pointer that the page does not have",
+            Some(ItemState::Unused) => "an unused line pointer",
+            Some(ItemState::Dead) => "a dead line pointer",
+            Some(ItemState::Redirect) => "another redirect",
+        };
+        let finding = Finding::new(
+            &codes::HEAP_LINE_POINTER_INVALID,
+            at.at_item(number),
+            format!("the line pointer redirects to {problem}"),
+        )
+        .values(target, format!("a normal line pointer from 1 to {}", page.item_count()));
+        self.hold(finding);
+    }
+
+    /// A tuple lies aligned, in the tuple space, and is at least as long as its header.
+    fn check_bounds(&mut self, page: &Page<'_>, at: &Place, number: OffsetNumber, item: ItemId) -> bool {
+        let (offset, length) = (usize::from(item.offset), usize::from(item.length));
+        let problem = if self.fmt.maxalign(offset) != offset {
+            Some((format!("offset {offset}"), format!("a multiple of {}", self.fmt.max_align)))
+        } else if length < self.fmt.maxalign(HEAP_TUPLE_HEADER_BYTES) {
+            Some((
+                format!("length {length}"),
+                format!("at least {}", self.fmt.maxalign(HEAP_TUPLE_HEADER_BYTES)),
+            ))
+        } else if offset < page.upper() || offset + length > page.special() {
+            Some((
+                format!("bytes {offset} to {}", offset + length),
+                format!("within {} to {}", page.upper(), page.special()),
+            ))
+        } else {
+            None
+        };
+        let Some((have, expect)) = problem else { return true };
+        let finding = Finding::new(
+            &codes::HEAP_LINE_POINTER_INVALID,
+            at.at_item(number),
+            "the line pointer does not lead to a tuple",
+        )
+        .values(have, expect);
+        self.hold(finding);
+        false
+    }
+
+    /// A tuple's header agrees with itself and its relation, and its columns fill it exactly.
+    fn check_tuple(&mut self, page: &Page<'_>, at: &Place, number: OffsetNumber, item: ItemId) {
+        let Some(bytes) = page.item_bytes(item) else { return };
+        let Ok(tuple) = HeapTupleHeader::new(bytes, self.fmt) else { return };
+        self.summary.tuples += 1;
+        let (hoff, expected) = (tuple.hoff(), tuple.expected_hoff(self.fmt));
+        if hoff != expected || hoff > bytes.len() {
+            self.summary.misfits += 1;
+            let finding = Finding::new(
+                &codes::HEAP_TUPLE_INVALID,
+                at.at_item(number),
+                "the tuple's data does not begin where its header ends",
+            )
+            .values(format!("t_hoff {hoff}"), format!("{expected}, at most {}", bytes.len()));
+            self.hold(finding);
+            return;
+        }
+        if !self.shape.known {
+            return;
+        }
+        let columns = self.shape.columns.len();
+        if usize::from(tuple.natts()) > columns {
+            if self.inserter_committed(&tuple) {
+                self.summary.misfits += 1;
+                let finding = Finding::new(
+                    &codes::HEAP_TUPLE_INVALID,
+                    at.at_item(number),
+                    "the tuple has more columns than its relation",
+                )
+                .values(tuple.natts(), format!("at most {columns}"));
+                self.hold(finding);
+            }
+            return;
+        }
+        self.check_columns(&tuple, at, number);
+    }
+
+    /// The columns, one after the other, end where the tuple ends.
+    fn check_columns(&mut self, tuple: &HeapTupleHeader<'_>, at: &Place, number: OffsetNumber) {
+        let shape = self.shape;
+        let mut walk = tuple.attributes(&shape.columns, self.fmt);
+        let mut problem = None;
+        let mut attribute = 0;
+        for datum in &mut walk {
+            match datum {
+                Ok((_, Datum::Varlena(Varlena::External(pointer)))) if pointer.toast_relid != shape.toast_relid => {
+                    if tuple.xmax_invalid() {
+                        problem = Some((
+                            format!("TOAST table {}", pointer.toast_relid),
+                            format!("TOAST table {}", shape.toast_relid),
+                            "the value points to another relation's TOAST table",
+                        ));
+                        break;
+                    }
+                }
+                Ok((_, Datum::Missing)) => break,
+                Ok(_) => {}
+                Err(e) => {
+                    attribute = e.attnum.saturating_sub(1);
+                    problem = Some((
+                        e.to_string(),
+                        format!("a value within the tuple's {} bytes", tuple.bytes().len()),
+                        "the value does not fit in its tuple",
+                    ));
+                    break;
+                }
+            }
+            attribute += 1;
+        }
+        if problem.is_none() && walk.offset() != tuple.bytes().len() {
+            attribute = tuple.natts().saturating_sub(1);
+            problem = Some((
+                format!("the last column ends at byte {}", walk.offset()),
+                format!("{}, where the tuple ends", tuple.bytes().len()),
+                "the columns do not fill the tuple",
+            ));
+        }
+        let Some((have, expect, what)) = problem else { return };
+        if !self.inserter_committed(tuple) {
+            return;
+        }
+        self.summary.misfits += 1;
+        let place = at.at_item(number).at_attribute(attribute);
+        self.hold(Finding::new(&codes::HEAP_ATTRIBUTE_INVALID, place, what).values(have, expect));
+    }
+
+    /// Whether the tuple was ever part of the table: only then do its columns follow the catalog.
+    fn inserter_committed(&self, tuple: &HeapTupleHeader<'_>) -> bool {
+        if tuple.xmin_frozen() || tuple.xmin_committed() {
+            return true;
+        }
+        !tuple.xmin_invalid() && self.log.did_commit(tuple.xmin())
+    }
+}
+
+/// Why a whole file is taken for another relation's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrongContent {
+    /// How many do not fit …
+    pub misfits: u64,
+    /// … of how many.
+    pub of: u64,
+    /// What they are.
+    pub what: &'static str,
+}
+
+impl PageCheck for HeapCheck<'_> {
+    fn zero(&mut self, block: BlockNumber) {
+        self.summary.zero.push(block);
+    }
+
+    fn unsound(&mut self, block: BlockNumber) {
+        self.summary.unsound.push(block);
+    }
+
+    fn page(&mut self, page: &Page<'_>, at: &Place) {
+        self.summary.pages += 1;
+        self.summary.last_page = self.summary.last_page.max(Some(page.block()));
+        if page.special() != self.fmt.block_len() {
+            self.summary.foreign_pages += 1;
+            let finding = Finding::new(
+                &codes::PAGE_HEADER_INVALID,
+                at.clone(),
+                "a table's page has no special space, this one has: it is an index's or a sequence's",
+            )
+            .values(format!("special {}", page.special()), format!("special {}", self.fmt.block_len()));
+            self.hold(finding);
+            return;
+        }
+        if page.header().is_all_visible() {
+            self.summary.all_visible.insert(page.block());
+        }
+        if let Some(named) = misplaced(page, self.fmt) {
+            let finding = Finding::new(
+                &codes::PAGE_MISPLACED,
+                at.clone(),
+                format!("the page's tuples say that it is block {named}"),
+            )
+            .values(named, page.block());
+            self.hold(finding);
+        }
+        let (count, unused) = self.check_items(page, at);
+        self.summary.items.set(page.block(), count, unused);
+    }
+
+    fn merge(&mut self, later: Self) {
+        let (s, t) = (&mut self.summary, later.summary);
+        s.zero.append(t.zero);
+        s.unsound.append(t.unsound);
+        s.all_visible.union(t.all_visible);
+        s.items.merge(t.items);
+        s.last_page = s.last_page.max(t.last_page);
+        s.pages += t.pages;
+        s.foreign_pages += t.foreign_pages;
+        s.tuples += t.tuples;
+        s.misfits += t.misfits;
+        self.overflow += later.overflow;
+        for finding in later.held {
+            self.hold(finding);
+        }
+    }
+}
+
+/// The other block that all of a page's never-updated tuples name as their own place.
+///
+/// A tuple without a newer version points to itself (`t_ctid`), so the page knows its block number.
+/// An update that aborted leaves the pointer behind, and freezing clears its xmax: so only tuples
+/// that are not frozen and never had an xmax are asked.
+fn misplaced(page: &Page<'_>, fmt: ClusterFormat) -> Option<BlockNumber> {
+    named_block(page, fmt, |t| t.xmax().0 == 0 && !t.xmin_frozen()).filter(|&b| b != page.block())
+}
+
+/// The block that the tuples of a page name as their own: a candidate, no proof.
+pub(crate) fn block_named_by_tuples(page: &Page<'_>, fmt: ClusterFormat) -> Option<BlockNumber> {
+    named_block(page, fmt, |_| true)
+}
+
+/// Tuples of a page that are asked for their block, at most.
+const MAX_ASKED: u32 = 8;
+
+/// The block that those tuples name that point to their own line pointer, if at least two do and
+/// none names another.
+fn named_block(
+    page: &Page<'_>,
+    fmt: ClusterFormat,
+    ask: impl Fn(&HeapTupleHeader<'_>) -> bool,
+) -> Option<BlockNumber> {
+    let mut named = None;
+    let mut votes = 0_u32;
+    for (number, item) in page.items() {
+        if item.state != ItemState::Normal {
+            continue;
+        }
+        let tuple = page.item_bytes(item).and_then(|b| HeapTupleHeader::new(b, fmt).ok());
+        let Some(tuple) = tuple.filter(|t| t.ctid().offset == number && ask(t)) else { continue };
+        let block = tuple.ctid().block;
+        if named.is_some_and(|b| b != block) {
+            return None;
+        }
+        named = Some(block);
+        votes += 1;
+        if votes >= MAX_ASKED {
+            break;
+        }
+    }
+    named.filter(|_| votes >= 2)
+}

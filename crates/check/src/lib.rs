@@ -1,0 +1,33 @@
+//! What is wrong with a PostgreSQL cluster: typed views in, findings out.
+//!
+//! [`audit::audit`] looks at a [`pgfsck_volume::Volume`] and makes a [`report::Report`]. This crate
+//! judges; it opens nothing itself and decodes nothing itself. Three outcomes are never mixed: a
+//! *finding* says that data is wrong, a *skip* says that something was not examined and why, and
+//! neither means that what was examined is sound.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
+pub mod audit;
+mod blocks;
+pub mod codes;
+pub mod context;
+mod control;
+pub mod finding;
+mod heap;
+mod index;
+mod inventory;
+mod maps;
+mod orphans;
+mod presume;
+mod relations;
+mod relmaps;
+pub mod report;
+mod scan;
+mod segments;
+mod sequence;
+pub mod sink;
+mod slru;
+mod tablespaces;
+mod top;
+mod transactions;
+mod versions;
+mod wal;

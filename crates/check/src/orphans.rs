@@ -1,0 +1,146 @@
+//! Relation files that no counting row of the catalog claims.
+//!
+//! An orphan is declared only where its opposite is excluded: the catalog was read whole, the cluster
+//! was stopped cleanly, and no prepared transaction can still bring the row. Everything else that
+//! nobody claims is said, as a note, with what is known of it.
+
+use crate::codes;
+use crate::context::{Cx, Level, Standing};
+use crate::finding::{DatabaseRef, Finding, Place, Severity};
+use crate::inventory::{RelFile, RelationDirectory};
+use crate::scan::{ForkFiles, HeaderOnly, scan};
+use crate::segments::chain;
+use crate::sink::Counters;
+use pgfsck_catalog::{DatabaseCatalog, RowFate};
+use pgfsck_format::{ForkNumber, RelFileLocator};
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Looks at every file of a directory that no relation claims.
+pub fn check(
+    cx: &Cx<'_>,
+    directory: &RelationDirectory,
+    catalog: Option<&DatabaseCatalog>,
+    claimed: &HashSet<RelFileLocator>,
+    database: &Arc<DatabaseRef>,
+) {
+    for files in directory.relations() {
+        let Some(first) = files.first() else { continue };
+        let locator = RelFileLocator {
+            tablespace: directory.tablespace,
+            database: directory.database,
+            number: first.name.number,
+        };
+        if first.name.temp_backend.is_none() && claimed.contains(&locator) {
+            continue;
+        }
+        let place = Place {
+            path: directory.path_of(first),
+            database: Some(database.clone()),
+            fork: Some(first.name.fork),
+            ..Place::default()
+        };
+        let standing = judge(cx, files, catalog, locator, place.clone());
+        Counters::add(&cx.sink.counters.files_examined, files.iter().filter(|f| f.regular).count() as u64);
+        if cx.level >= Level::Pages {
+            scan_pages(cx, directory, files, &place, standing);
+        }
+    }
+}
+
+/// Reads the pages of a directory whose database is gone or going, without asking who claims what.
+pub fn scan_unclaimed(cx: &Cx<'_>, directory: &RelationDirectory, database: &Arc<DatabaseRef>) {
+    for files in directory.relations() {
+        let Some(first) = files.first() else { continue };
+        let place =
+            Place { path: directory.path_of(first), database: Some(database.clone()), ..Place::default() };
+        Counters::add(&cx.sink.counters.files_examined, files.iter().filter(|f| f.regular).count() as u64);
+        if cx.level >= Level::Pages {
+            scan_pages(cx, directory, files, &place, Standing::Discarded);
+        }
+    }
+}
+
+/// Says what the files are; returns what their content is worth.
+fn judge(
+    cx: &Cx<'_>,
+    files: &[RelFile],
+    catalog: Option<&DatabaseCatalog>,
+    locator: RelFileLocator,
+    place: Place,
+) -> Standing {
+    let bytes: u64 = files.iter().map(|f| f.bytes).sum();
+    let what = describe(files, bytes);
+    if files.iter().any(|f| f.name.temp_backend.is_some()) {
+        let message = format!("left by a temporary relation: {what}");
+        cx.sink.report(Finding::new(&codes::FILE_TEMPORARY, place, message));
+        return Standing::Discarded;
+    }
+    let claims = catalog.map_or(&[][..], |c| c.claims_on(locator));
+    let open = claims.iter().find(|c| matches!(c.fate, RowFate::InsertedInProgress { .. }));
+    if let Some(claim) = open {
+        // A prepared transaction's relation is nobody's yet and must not be removed.
+        let known = catalog.map_or(String::new(), |c| claim.describe(&c.names, c.schema(claim.namespace)));
+        let message = format!("no counting catalog row claims it yet: {known}; {what}");
+        cx.sink.report(Finding::new(&codes::FILE_UNCLAIMED, place, message).advice(
+            "Nothing: COMMIT PREPARED or ROLLBACK PREPARED decides.",
+        ));
+        return cx.standing();
+    }
+    let origin = claims.first().zip(catalog).map(|(claim, c)| claim.describe(&c.names, c.schema(claim.namespace)));
+    let origin = origin.map_or_else(|| "no row tells its origin".to_owned(), |o| format!("it was {o}"));
+    let complete = catalog.is_some_and(|c| c.complete);
+    let settled = cx.standing().is_settled();
+    if settled && complete && bytes == 0 && files.iter().all(|f| f.name.segment == 0 && f.name.fork == ForkNumber::Main) {
+        // DROP and TRUNCATE leave the first segment empty until the next checkpoint; after a clean stop
+        // it has no claim any more, but there is nothing in it either.
+        let message = format!("an empty relation file that no catalog row claims; {origin}; {what}");
+        cx.sink.report(Finding::new(&codes::FILE_ORPHAN, place, message).severity(Severity::Note));
+        return Standing::Discarded;
+    }
+    if settled && complete {
+        let message = format!("no catalog row claims this relation file; {origin}; {what}");
+        cx.sink.report(Finding::new(&codes::FILE_ORPHAN, place, message));
+    } else {
+        let why = if complete {
+            "the write-ahead log still to be replayed may bring its row"
+        } else {
+            "the catalog could not be read whole"
+        };
+        let message = format!("no catalog row claims this relation file, but {why}; {origin}; {what}");
+        cx.sink.report(Finding::new(&codes::FILE_UNCLAIMED, place, message));
+    }
+    Standing::Discarded
+}
+
+/// Forks, segments, size and age, in words.
+fn describe(files: &[RelFile], bytes: u64) -> String {
+    let mut out = format!("{} file{}, {bytes} bytes", files.len(), if files.len() == 1 { "" } else { "s" });
+    let forks: Vec<&str> =
+        ForkNumber::ALL.iter().filter(|k| files.iter().any(|f| f.name.fork == **k)).map(|k| k.name()).collect();
+    let _ = write!(out, " ({})", forks.join(", "));
+    if let Some(t) = files.iter().filter_map(|f| f.modified).max() {
+        let _ = write!(out, ", last changed {}", utc(t));
+    }
+    out
+}
+
+/// A time as `YYYY-MM-DD HH:MM:SS UTC`.
+fn utc(t: SystemTime) -> String {
+    jiff::Timestamp::try_from(t).map_or_else(
+        |_| "at an impossible time".to_owned(),
+        |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+/// The pages of files that nobody claims are read like all others.
+fn scan_pages(cx: &Cx<'_>, directory: &RelationDirectory, files: &[RelFile], place: &Place, standing: Standing) {
+    for run in files.chunk_by(|a, b| a.name.fork == b.name.fork) {
+        let Some(fork) = run.first().map(|f| f.name.fork) else { continue };
+        let at = Place { fork: Some(fork), ..place.clone() };
+        let segments = chain(cx, directory, run, &at, false).segments;
+        scan(cx, &ForkFiles { fork, segments, place: at, standing }, HeaderOnly::default);
+    }
+}

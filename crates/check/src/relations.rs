@@ -1,0 +1,582 @@
+//! The relations of one database: every file that should be there, every page in it, and what pages
+//! of one relation say about another.
+//!
+//! A table and its indexes are one unit of work: the table and its maps first, then the indexes
+//! against what the table's scan has shown. Units run in parallel.
+
+use crate::codes;
+use crate::context::{Cx, Level, Standing};
+use crate::finding::{DatabaseRef, Finding, Place, RelationRef, Severity};
+use crate::heap::{HeapCheck, HeapShape, HeapSummary};
+use crate::index::{Heap, IndexCheck};
+use crate::inventory::{RelFile, RelationDirectory};
+use crate::maps::{FsmCheck, VmCheck, Witness};
+use crate::scan::{ForkFiles, HeaderOnly, scan};
+use crate::segments::{Chain, chain};
+use crate::sequence::SequenceCheck;
+use crate::sink::Counters;
+use crate::transactions::Inserters;
+use pgfsck_catalog::{Attributes, DatabaseCatalog, Paths, Persistence, RelKind, Relation};
+use pgfsck_format::access::AccessMethod;
+use pgfsck_format::attribute::AttributeShape;
+use pgfsck_format::{BlockNumber, ForkNumber, Oid, RelFileLocator};
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+/// One database, or the shared relations, with the directories that hold its files.
+pub struct DatabasePass<'a> {
+    /// The audit.
+    pub cx: Cx<'a>,
+    /// The database, for findings.
+    pub database: Arc<DatabaseRef>,
+    /// What its catalogs say.
+    pub catalog: &'a DatabaseCatalog,
+    /// Its relations' columns.
+    pub attributes: &'a Attributes,
+    /// Its directories, one per tablespace.
+    pub directories: &'a [RelationDirectory],
+    /// Tablespaces that cannot be reached.
+    pub unreachable: &'a [Oid],
+    /// From locators to paths.
+    pub paths: Paths,
+    /// Whether inserters committed.
+    pub inserters: &'a Inserters<'a>,
+}
+
+/// One relation with its files.
+struct Target<'a> {
+    relation: &'a Relation,
+    place: Place,
+    forks: BTreeMap<ForkNumber, Chain>,
+}
+
+/// A table with its indexes, or a relation of its own.
+#[derive(Default)]
+struct Unit<'a> {
+    table: Option<&'a Relation>,
+    indexes: Vec<&'a Relation>,
+}
+
+impl<'a> DatabasePass<'a> {
+    /// Examines every relation and returns the locators that are claimed.
+    pub fn run(&self) -> HashSet<RelFileLocator> {
+        let mut units: BTreeMap<Oid, Unit<'a>> = BTreeMap::new();
+        let mut claimed = HashSet::new();
+        for (relation, locator) in self.catalog.with_storage() {
+            claimed.insert(locator);
+            if relation.kind == RelKind::Index && relation.index_of.is_valid() {
+                units.entry(relation.index_of).or_default().indexes.push(relation);
+            } else {
+                units.entry(relation.oid).or_default().table = Some(relation);
+            }
+        }
+        let units: Vec<Unit<'a>> = units.into_values().collect();
+        units.par_iter().for_each(|unit| {
+            if !self.cx.sink.observer().cancelled() {
+                self.examine(unit);
+            }
+        });
+        claimed
+    }
+
+    /// The place that findings about a relation start from.
+    fn place(&self, relation: &Relation, locator: RelFileLocator) -> Place {
+        Place {
+            path: self.paths.file(locator, ForkNumber::Main, 0),
+            database: Some(self.database.clone()),
+            relation: Some(Arc::new(RelationRef {
+                oid: relation.oid,
+                schema: self.catalog.schema(relation.namespace).map(str::to_owned),
+                name: self.catalog.name(relation).to_owned(),
+                kind: kind_name(relation.kind),
+            })),
+            fork: Some(ForkNumber::Main),
+            ..Place::default()
+        }
+    }
+
+    /// The relation's files, checked for presence and for their chains of segments.
+    fn target(&self, relation: &'a Relation) -> Option<Target<'a>> {
+        let locator = relation.locator()?;
+        let place = self.place(relation, locator);
+        if self.unreachable.contains(&locator.tablespace) {
+            self.cx.sink.skip(place.path, "its tablespace cannot be reached");
+            return None;
+        }
+        let directory = self.directories.iter().find(|d| d.tablespace == locator.tablespace);
+        let files = directory.map_or(&[][..], |d| d.of(locator.number));
+        let settled = self.cx.standing().is_settled();
+        let mut forks = BTreeMap::new();
+        if let Some(directory) = directory {
+            for run in files.chunk_by(|a, b| a.name.fork == b.name.fork) {
+                let Some(fork) = run.first().map(|f| f.name.fork) else { continue };
+                let at = Place { fork: Some(fork), ..place.clone() };
+                forks.insert(fork, chain(&self.cx, directory, run, &at, settled));
+                Counters::add(&self.cx.sink.counters.files_examined, run.iter().filter(|f| f.regular).count() as u64);
+            }
+        }
+        if directory.is_none_or(|d| d.complete) {
+            self.report_missing(relation, &place, files);
+        }
+        Some(Target { relation, place, forks })
+    }
+
+    /// Forks that must be there and are not.
+    fn report_missing(&self, relation: &Relation, place: &Place, files: &[RelFile]) {
+        let first = |fork| files.iter().any(|f| f.name.fork == fork && f.name.segment == 0);
+        if relation.persistence == Persistence::Temporary {
+            return; // its files carry the backend's number, and a restart removes them
+        }
+        let settled = self.cx.standing().is_settled();
+        let unlogged = relation.persistence == Persistence::Unlogged;
+        let severity = if settled && relation.trust.is_proven() { Severity::Error } else { Severity::Note };
+        if unlogged && !first(ForkNumber::Init) {
+            let mut at = Place { fork: Some(ForkNumber::Init), ..place.clone() };
+            if let Some(locator) = relation.locator() {
+                at.path = self.paths.file(locator, ForkNumber::Init, 0);
+            }
+            let finding = Finding::new(&codes::RELATION_INIT_FORK_MISSING, at, "the unlogged relation has no init fork");
+            self.cx.sink.report(finding.values("no file", "the init fork").severity(severity));
+        }
+        if first(ForkNumber::Main) || (unlogged && !settled) {
+            return;
+        }
+        let size = u64::try_from(relation.pages).unwrap_or(0);
+        let message = if size > 0 {
+            format!("the relation's file is not there; pg_class counted {size} pages in it")
+        } else {
+            "the relation's file is not there".to_owned()
+        };
+        let mut finding = Finding::new(&codes::RELATION_MAIN_FORK_MISSING, place.clone(), message)
+            .values("no file", "a file, even if empty")
+            .severity(severity);
+        if severity == Severity::Note {
+            finding = finding.advice(
+                "Recovery may bring it, or the relation may have been dropped or rewritten after the last checkpoint. Audit again after recovery and a clean stop.",
+            );
+        }
+        self.cx.sink.report(finding);
+    }
+
+    /// One table with its indexes.
+    fn examine(&self, unit: &Unit<'a>) {
+        let table = unit.table.and_then(|r| self.target(r));
+        let indexes: Vec<Target<'a>> = unit.indexes.iter().filter_map(|r| self.target(r)).collect();
+        match self.cx.level {
+            Level::Files => {}
+            Level::Pages => table.iter().chain(&indexes).for_each(|t| self.scan_headers(t, |_| true)),
+            Level::Structure | Level::Deep => self.examine_structure(table, &indexes),
+        }
+    }
+
+    /// What may be concluded from one fork of a relation.
+    fn standing(&self, relation: &Relation, fork: ForkNumber) -> Standing {
+        let standing = self.cx.standing();
+        match relation.persistence {
+            Persistence::Temporary => Standing::Discarded,
+            Persistence::Unlogged if fork != ForkNumber::Init && !standing.is_settled() => Standing::Discarded,
+            _ => standing,
+        }
+    }
+
+    /// A fork, ready to be scanned.
+    fn files(&self, target: &Target<'a>, fork: ForkNumber) -> Option<ForkFiles> {
+        let chain = target.forks.get(&fork)?;
+        Some(ForkFiles {
+            fork,
+            segments: chain.segments.clone(),
+            place: Place { fork: Some(fork), ..target.place.clone() },
+            standing: self.standing(target.relation, fork),
+        })
+    }
+
+    /// Scans the chosen forks for checksums and headers only.
+    fn scan_headers(&self, target: &Target<'a>, choose: impl Fn(ForkNumber) -> bool) {
+        for fork in ForkNumber::ALL.into_iter().filter(|f| choose(*f)) {
+            if let Some(files) = self.files(target, fork) {
+                scan(&self.cx, &files, HeaderOnly::default);
+            }
+        }
+    }
+
+    /// A table, its maps and its indexes, each against the others.
+    fn examine_structure(&self, table: Option<Target<'a>>, indexes: &[Target<'a>]) {
+        let mut heap = None;
+        if let Some(t) = &table {
+            match t.relation.kind {
+                RelKind::Table | RelKind::Toast | RelKind::MaterializedView if self.is_heap(t.relation) => {
+                    heap = self.examine_heap(t);
+                }
+                RelKind::Sequence => self.examine_sequence(t),
+                RelKind::Index => self.examine_index(t, None, &mut Evidence::default()),
+                _ => self.scan_headers(t, |_| true),
+            }
+        }
+        let mut evidence = heap.as_mut().map(|h| std::mem::take(&mut h.evidence)).unwrap_or_default();
+        for index in indexes {
+            self.examine_index(index, heap.as_ref(), &mut evidence);
+        }
+        if let (Some(t), Some(h)) = (&table, &heap) {
+            self.conclude(t, h, evidence);
+        }
+    }
+
+    /// Whether the relation's pages are the heap's; tables of other access methods are not parsed.
+    fn is_heap(&self, relation: &Relation) -> bool {
+        self.catalog.access_method(relation).is_some_and(|am| am.oid == pgfsck_catalog::HEAP_AM)
+    }
+
+    /// What the catalog says of the relation's tuples.
+    fn shape(&self, relation: &Relation) -> HeapShape {
+        let columns: Option<Vec<AttributeShape>> = self
+            .attributes
+            .all_of(relation)
+            .and_then(|list| list.iter().map(|a| a.shape(self.cx.fmt)).collect());
+        let known = columns.is_some() && self.cx.standing().is_settled() && relation.trust.is_proven();
+        HeapShape { columns: columns.unwrap_or_default(), toast_relid: relation.toast_oid, known }
+    }
+
+    /// A heap and its maps.
+    fn examine_heap(&self, target: &Target<'a>) -> Option<ScannedHeap> {
+        self.scan_headers(target, |f| f == ForkNumber::Init);
+        let Some(files) = self.files(target, ForkNumber::Main) else {
+            self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
+            return None;
+        };
+        let shape = self.shape(target.relation);
+        let check = scan(&self.cx, &files, || HeapCheck::new(self.cx.fmt, &shape, self.inserters));
+        let (mut summary, verdict) = check.finish();
+        let chain = target.forks.get(&ForkNumber::Main)?;
+        summary.missing.clone_from(&chain.missing);
+        let last_page = summary.last_page;
+        let discarded = files.standing == Standing::Discarded;
+        let mut wrong = false;
+        match verdict {
+            _ if discarded => {}
+            Ok(findings) => findings.into_iter().for_each(|f| self.cx.sink.report(f)),
+            Err(w) => {
+                wrong = true;
+                let message = format!("{} of {} {}: the file holds another relation's content", w.misfits, w.of, w.what);
+                let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, target.place.clone(), message);
+                self.cx.sink.report(finding.values(
+                    format!("{} of {} do not fit", w.misfits, w.of),
+                    "the content of this relation",
+                ));
+            }
+        }
+        let mut heap = ScannedHeap {
+            blocks: chain.blocks,
+            comparable: files.standing.is_settled() && !wrong,
+            summary,
+            evidence: Evidence::default(),
+            last_page,
+            fsm_beyond: None,
+            fsm_zeroed: BTreeSet::new(),
+            fsm_empty: BTreeSet::new(),
+        };
+        self.examine_maps(target, &mut heap);
+        Some(heap)
+    }
+
+    /// The visibility map and the free space map of a heap.
+    fn examine_maps(&self, target: &Target<'a>, heap: &mut ScannedHeap) {
+        if !heap.comparable {
+            self.scan_headers(target, |f| f == ForkNumber::Fsm || f == ForkNumber::Vm);
+            return;
+        }
+        if let Some(files) = self.files(target, ForkNumber::Vm) {
+            let vm = scan(&self.cx, &files, || VmCheck::new(self.cx.fmt, &heap.summary, heap.blocks));
+            vm.held.into_iter().for_each(|f| self.cx.sink.report(f));
+            if let Some(w) = vm.beyond {
+                heap.evidence.beyond.push(("the visibility map".to_owned(), w));
+            }
+            for (block, _) in vm.zeroed {
+                heap.evidence.zeroed.entry(block).or_insert_with(|| "the visibility map has a bit for it".to_owned());
+            }
+        }
+        if let Some(files) = self.files(target, ForkNumber::Fsm) {
+            let fsm = scan(&self.cx, &files, || FsmCheck::new(self.cx.fmt, &heap.summary, heap.blocks));
+            heap.fsm_beyond = fsm.beyond;
+            heap.fsm_zeroed = fsm.partly_filled;
+            heap.fsm_empty = fsm.empty;
+        }
+    }
+
+    /// A sequence.
+    fn examine_sequence(&self, target: &Target<'a>) {
+        self.scan_headers(target, |f| f != ForkNumber::Main);
+        let Some(files) = self.files(target, ForkNumber::Main) else { return };
+        let check = scan(&self.cx, &files, || SequenceCheck::new(self.cx.fmt));
+        if files.standing == Standing::Discarded {
+            return;
+        }
+        check.held.into_iter().for_each(|f| self.cx.sink.report(f));
+        let at = Place { block: Some(BlockNumber(0)), offset: Some(0), ..target.place.clone() };
+        if check.zero && files.standing.is_settled() {
+            let finding = Finding::new(&codes::PAGE_ZEROED, at, "the sequence's page is all zero");
+            self.cx.sink.report(finding.values("an all-zero page", "a page with one tuple"));
+        } else if !check.seen && files.standing.is_settled() {
+            let finding = Finding::new(&codes::RELATION_TRUNCATED, at, "the sequence's file has no page");
+            self.cx.sink.report(finding.values("0 blocks", "1 block"));
+        }
+    }
+
+    /// An index, against its table where that was scanned.
+    fn examine_index(&self, target: &Target<'a>, heap: Option<&ScannedHeap>, evidence: &mut Evidence) {
+        self.scan_headers(target, |f| f != ForkNumber::Main);
+        let Some(files) = self.files(target, ForkNumber::Main) else { return };
+        let am = self.catalog.access_method(target.relation).and_then(|a| AccessMethod::from_oid(a.oid));
+        let Some(am) = am else {
+            scan(&self.cx, &files, HeaderOnly::default);
+            return;
+        };
+        let judged = self.is_judged(target.relation, am);
+        let follow = heap.filter(|h| h.comparable && judged && files.standing.is_settled());
+        let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
+        let check = scan(&self.cx, &files, || {
+            IndexCheck::new(am, blocks, follow.map(|h| Heap { summary: &h.summary, blocks: h.blocks }))
+        });
+        if files.standing == Standing::Discarded || !judged {
+            return;
+        }
+        self.judge_index(target, &files, check, evidence);
+    }
+
+    /// Whether an index must agree with its table: it is kept up by inserts, and is logged.
+    fn is_judged(&self, relation: &Relation, am: AccessMethod) -> bool {
+        let ready = self.catalog.index(relation.oid).is_some_and(|i| i.is_ready() && i.is_live());
+        let logged = am != AccessMethod::Hash || self.cx.fmt.version().hash_index_logged;
+        ready && logged && relation.trust.is_proven()
+    }
+
+    /// What an index's scan has shown.
+    fn judge_index(&self, target: &Target<'a>, files: &ForkFiles, check: IndexCheck<'_>, evidence: &mut Evidence) {
+        let place = &target.place;
+        let (pages, foreign) = check.pages;
+        if foreign * 2 > pages {
+            let message = format!("{foreign} of {pages} pages are not of this index's access method");
+            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place.clone(), message);
+            self.cx.sink.report(finding.values(format!("{foreign} foreign pages"), "pages of this index"));
+            return;
+        }
+        for f in &check.held {
+            self.cx.sink.report(f.clone());
+        }
+        if !files.standing.is_settled() {
+            return;
+        }
+        let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
+        for block in check.zeroed() {
+            let why = "other pages of the index lead to it, or its place is fixed";
+            self.report_zeroed(place, files, block, "the page is all zero", why, Severity::Error);
+        }
+        if blocks == 0 {
+            let at = Place { block: Some(BlockNumber(0)), offset: Some(0), ..place.clone() };
+            let finding = Finding::new(&codes::RELATION_TRUNCATED, at, "the index's file has no page");
+            self.cx.sink.report(finding.values("0 blocks", "at least 1 block"));
+        } else if let Some(w) = &check.links_beyond {
+            self.report_truncated(target, blocks, w, "a link inside the index", Severity::Error);
+        } else {
+            self.compare_with_relpages(target, blocks, None);
+        }
+        if let Some(w) = check.tids_beyond {
+            evidence.beyond.push((format!("index {}", self.catalog.name(target.relation)), w));
+        }
+        for (block, at) in check.into_zero {
+            evidence.zeroed.entry(block).or_insert_with(|| {
+                format!("an entry of index {} ({}) points to it", self.catalog.name(target.relation), at.path)
+            });
+        }
+        evidence.dangling.push(Dangling {
+            index: self.catalog.name(target.relation).to_owned(),
+            place: place.clone(),
+            tids: check.tids.0,
+            wrong: check.tids.1,
+            findings: check.dangling,
+        });
+    }
+
+    /// Everything known about a heap, put together.
+    fn conclude(&self, target: &Target<'a>, heap: &ScannedHeap, evidence: Evidence) {
+        if !heap.comparable {
+            return;
+        }
+        let Some(files) = self.files(target, ForkNumber::Main) else { return };
+        // The most widely attested statement speaks for all.
+        if let Some((who, w)) = evidence.beyond.iter().max_by_key(|(_, w)| (w.count, w.block)) {
+            self.report_truncated(target, heap.blocks, w, who, Severity::Error);
+        } else {
+            self.compare_with_relpages(target, heap.blocks, heap.fsm_beyond.as_ref());
+        }
+        self.report_dangling(target, evidence.dangling);
+        for (block, why) in &evidence.zeroed {
+            self.report_zeroed(&target.place, &files, *block, "the page is all zero", why, Severity::Error);
+        }
+        self.report_unproven_zeroes(target, heap, &files, &evidence.zeroed);
+    }
+
+    /// All-zero pages between others of which no index and no visibility map proves that they had
+    /// content.
+    ///
+    /// The free space map remembers a page as partly filled, or not at all: then it is suspicious, unless
+    /// the server extends relations ahead of need and an error left the pages unused.
+    fn report_unproven_zeroes(
+        &self,
+        target: &Target<'a>,
+        heap: &ScannedHeap,
+        files: &ForkFiles,
+        proven: &BTreeMap<BlockNumber, String>,
+    ) {
+        const MAX_LISTED: usize = 100;
+        let Some(last) = heap.last_page else { return };
+        let unproven = heap.summary.zero.iter().filter(|b| *b < last && !proven.contains_key(b));
+        for block in unproven.take(MAX_LISTED) {
+            let (why, severity) = if heap.fsm_zeroed.contains(&block) {
+                ("the free space map remembers it as partly filled", Severity::Warning)
+            } else if heap.fsm_empty.contains(&block) || self.cx.fmt.version().extends_ahead {
+                ("pages after it have, though an interrupted extension can leave such a page", Severity::Note)
+            } else {
+                ("pages after it have, and the free space map does not know it as empty", Severity::Warning)
+            };
+            self.report_zeroed(&target.place, files, block, "the page is all zero", why, severity);
+        }
+    }
+
+    /// One all-zero page that must have had content.
+    fn report_zeroed(
+        &self,
+        place: &Place,
+        files: &ForkFiles,
+        block: BlockNumber,
+        have: &str,
+        why: &str,
+        severity: Severity,
+    ) {
+        let segment = block.0 / self.cx.fmt.segment_blocks.max(1);
+        let within = u64::from(block.0 % self.cx.fmt.segment_blocks.max(1));
+        let path = files.segments.iter().find(|s| s.segment == segment).map(|s| s.path.clone());
+        let at = Place {
+            path: path.unwrap_or_else(|| place.path.clone()),
+            block: Some(block),
+            offset: Some(within * u64::from(self.cx.fmt.block_size)),
+            ..place.clone()
+        };
+        let finding = Finding::new(&codes::PAGE_ZEROED, at, format!("{have}: {why}"));
+        self.cx.sink.report(finding.values("an all-zero page", "a page with content").severity(severity));
+    }
+
+    /// A relation whose end is gone: its last whole segments, or part of a file.
+    fn report_truncated(&self, target: &Target<'a>, blocks: u32, w: &Witness, who: &str, severity: Severity) {
+        let per_segment = self.cx.fmt.segment_blocks.max(1);
+        let whole_segments = blocks > 0 && blocks % per_segment == 0;
+        let segment = blocks / per_segment;
+        let Some(locator) = target.relation.locator() else { return };
+        let at = Place {
+            path: self.paths.file(locator, ForkNumber::Main, segment),
+            block: Some(BlockNumber(blocks)),
+            offset: Some(u64::from(blocks % per_segment) * u64::from(self.cx.fmt.block_size)),
+            ..target.place.clone()
+        };
+        let problem = if whole_segments { &codes::RELATION_SEGMENT_MISSING } else { &codes::RELATION_TRUNCATED };
+        let what = if whole_segments { format!("segment {segment} is missing") } else { "the end is gone".to_owned() };
+        let message = format!(
+            "{what}: {who} speaks of block {} ({}, {} such statements)",
+            w.block, w.place.path, w.count
+        );
+        let finding = Finding::new(problem, at, message)
+            .values(format!("{blocks} blocks"), format!("at least {} blocks", w.block.0.saturating_add(1)))
+            .severity(severity);
+        self.cx.sink.report(finding);
+    }
+
+    /// pg_class.relpages: what VACUUM, ANALYZE or an index build counted. Relations shrink only by
+    /// VACUUM and TRUNCATE, which write the new count, unless interrupted just then: a suspicion, and with
+    /// the free space map's word a proof.
+    fn compare_with_relpages(&self, target: &Target<'a>, blocks: u32, fsm: Option<&Witness>) {
+        let relation = target.relation;
+        let counted = u32::try_from(relation.pages).unwrap_or(0);
+        if counted <= blocks || !relation.trust.is_proven() {
+            return;
+        }
+        let severity = if fsm.is_some() { Severity::Error } else { Severity::Warning };
+        let w = Witness { block: BlockNumber(counted - 1), count: 1, place: target.place.clone() };
+        let who = if fsm.is_some() { "pg_class.relpages, and the free space map with it," } else { "pg_class.relpages" };
+        self.report_truncated(target, blocks, &w, who, severity);
+    }
+
+    /// Index entries that lead to no row: a few are damage of the index or the page, most of them say
+    /// that the two files do not belong together.
+    fn report_dangling(&self, target: &Target<'a>, dangling: Vec<Dangling>) {
+        for d in dangling {
+            let listed = d.findings.len() as u64;
+            if listed == 0 {
+                continue;
+            }
+            if d.wrong * 2 > d.tids && d.tids >= 8 {
+                let message = format!(
+                    "{} of {} entries of index {} lead to no row of the table: one of the two files is another relation's",
+                    d.wrong, d.tids, d.index
+                );
+                let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, target.place.clone(), message);
+                self.cx.sink.report(finding.values(format!("{} wrong entries ({})", d.wrong, d.place.path), "none"));
+                continue;
+            }
+            d.findings.into_iter().for_each(|f| self.cx.sink.report(f));
+            if d.wrong > listed {
+                let message = format!("{} more entries lead to no row; not listed singly", d.wrong - listed);
+                self.cx.sink.report(Finding::new(&codes::INDEX_TID_INVALID, d.place, message));
+            }
+        }
+    }
+}
+
+/// A heap after its scan, with what else speaks about it.
+struct ScannedHeap {
+    blocks: u32,
+    /// Whether other relations and forks can be held against it.
+    comparable: bool,
+    summary: HeapSummary,
+    evidence: Evidence,
+    /// The last block with content.
+    last_page: Option<BlockNumber>,
+    fsm_beyond: Option<Witness>,
+    /// All-zero blocks that the free space map knows as partly filled.
+    fsm_zeroed: BTreeSet<BlockNumber>,
+    /// All-zero blocks that the free space map knows as empty.
+    fsm_empty: BTreeSet<BlockNumber>,
+}
+
+/// What maps and indexes say about a heap.
+#[derive(Default)]
+struct Evidence {
+    /// Who speaks of blocks beyond its end.
+    beyond: Vec<(String, Witness)>,
+    /// All-zero blocks that must have had content, and why.
+    zeroed: BTreeMap<BlockNumber, String>,
+    /// Index entries that lead to no row.
+    dangling: Vec<Dangling>,
+}
+
+/// The entries of one index that lead to no row.
+struct Dangling {
+    index: String,
+    place: Place,
+    tids: u64,
+    wrong: u64,
+    findings: Vec<Finding>,
+}
+
+/// A relation's kind as findings name it.
+#[must_use]
+pub fn kind_name(kind: RelKind) -> &'static str {
+    match kind {
+        RelKind::Table => "table",
+        RelKind::Index => "index",
+        RelKind::Sequence => "sequence",
+        RelKind::Toast => "TOAST table",
+        RelKind::MaterializedView => "materialized view",
+        _ => "relation",
+    }
+}
+

@@ -1,0 +1,327 @@
+//! The report: `pgfsck.report/1`, one type for every rendering of it.
+
+use crate::finding::{Finding, Severity};
+use crate::sink::{Counters, Skipped, Totals};
+use pgfsck_format::ClusterFormat;
+use pgfsck_format::control::ControlFile;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What an audit found, what it read, and what that means.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Report {
+    /// Always `pgfsck.report/1`.
+    pub schema: String,
+    /// The program that made the report.
+    pub tool: Tool,
+    /// What was audited.
+    pub target: Target,
+    /// The result in one word.
+    pub verdict: Verdict,
+    /// The exit code that goes with the verdict (and with `--fail-on`).
+    pub exit_code: u8,
+    /// What pg_control says of the cluster; null where it cannot be had.
+    pub cluster: Option<Cluster>,
+    /// What was read and what was not.
+    pub coverage: Coverage,
+    /// How many findings there are.
+    pub summary: Summary,
+    /// The findings, sorted by path, block, item and code.
+    pub findings: Vec<ReportFinding>,
+    /// Wall-clock time of the audit.
+    pub elapsed_seconds: f64,
+}
+
+/// The result of an audit in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everything that applies was examined and is sound.
+    Clean,
+    /// Damage was found.
+    Damaged,
+    /// No damage was found, but not everything could be examined.
+    Incomplete,
+}
+
+/// The program that made a report.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Tool {
+    /// `pgfsck`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// What was audited.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Target {
+    /// The path as the user named it, or the data directory found below it.
+    pub path: String,
+    /// `directory`.
+    pub kind: String,
+}
+
+/// What pg_control says of the cluster.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Cluster {
+    /// `system_identifier`, a 64-bit number as text.
+    pub system_identifier: String,
+    /// The major version, as PG_VERSION writes it; null if the versions in pg_control are unknown.
+    pub major: Option<String>,
+    /// `pg_control_version`.
+    pub control_version: u32,
+    /// `catalog_version_no`.
+    pub catalog_version: u32,
+    /// `state`, in pg_controldata's words.
+    pub state: String,
+    /// `little` or `big`.
+    pub byte_order: String,
+    /// `maxAlign` in bytes.
+    pub maximum_alignment: u32,
+    /// `blcksz` in bytes.
+    pub block_size: u32,
+    /// `relseg_size` in blocks.
+    pub segment_blocks: u32,
+    /// `xlog_seg_size` in bytes.
+    pub wal_segment_bytes: u32,
+    /// Whether pages carry checksums.
+    pub data_checksums: bool,
+}
+
+impl Cluster {
+    /// What `control` says; the geometry is the one the audit used where there is one.
+    #[must_use]
+    pub fn new(control: &ControlFile, format: Option<&ClusterFormat>) -> Self {
+        Self {
+            system_identifier: control.system_identifier.to_string(),
+            major: control.major().map(|m| m.to_string()),
+            control_version: control.control_version,
+            catalog_version: control.catalog_version,
+            state: control.state.words().to_owned(),
+            byte_order: control.order.name().to_owned(),
+            maximum_alignment: control.max_align,
+            block_size: control.blcksz,
+            segment_blocks: control.relseg_size,
+            wal_segment_bytes: control.xlog_seg_size,
+            data_checksums: format.map_or(control.data_checksum_version == 1, |f| f.checksums.must_verify()),
+        }
+    }
+}
+
+/// What was read and what was not.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct Coverage {
+    /// Files.
+    pub files: FileCoverage,
+    /// Blocks of relation files.
+    pub blocks: BlockCoverage,
+    /// Bytes read from the volume.
+    pub bytes_read: u64,
+    /// What was not examined, and why (the first ten thousand).
+    pub skipped: Vec<ReportSkipped>,
+}
+
+/// Counts of files.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct FileCoverage {
+    /// Met on the volume.
+    pub seen: u64,
+    /// Examined.
+    pub examined: u64,
+    /// Not examined.
+    pub skipped: u64,
+}
+
+/// Counts of blocks.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct BlockCoverage {
+    /// In the relation files that were met.
+    pub seen: u64,
+    /// Read and looked at.
+    pub examined: u64,
+    /// With their checksum computed and compared.
+    pub checksum_verified: u64,
+    /// All zero: allocated and never written.
+    pub new: u64,
+    /// Not examined.
+    pub skipped: u64,
+}
+
+/// Something that was not examined.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ReportSkipped {
+    /// The file or directory, relative to the data directory.
+    pub path: String,
+    /// The block, if only that one.
+    pub block: Option<u32>,
+    /// Why.
+    pub reason: String,
+}
+
+/// How many findings there are.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct Summary {
+    /// With severity error.
+    pub error: u64,
+    /// With severity warning.
+    pub warning: u64,
+    /// With severity note.
+    pub note: u64,
+    /// By code.
+    pub by_code: BTreeMap<String, u64>,
+    /// How many are counted above but not listed (`--max-findings`).
+    pub not_listed: u64,
+}
+
+/// A finding as the report writes it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ReportFinding {
+    /// The stable code, `area.what-is-wrong`.
+    pub code: String,
+    /// `error`, `warning` or `note`.
+    pub severity: String,
+    /// The file, relative to the data directory.
+    pub path: String,
+    /// The block within the relation's fork, across segments.
+    pub block: Option<u32>,
+    /// The byte offset within the file.
+    pub offset: Option<u64>,
+    /// The 1-based line pointer.
+    pub item: Option<u16>,
+    /// The 0-based column position.
+    pub attribute: Option<u16>,
+    /// The database; null where the catalog cannot say.
+    pub database: Option<ReportDatabase>,
+    /// The relation; null where the catalog cannot say.
+    pub relation: Option<ReportRelation>,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// The value found.
+    pub have: Option<String>,
+    /// The value that would be right.
+    pub expect: Option<String>,
+    /// What to do next.
+    pub advice: String,
+}
+
+/// A database in a finding.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ReportDatabase {
+    /// Its OID.
+    pub oid: u32,
+    /// Its name.
+    pub name: Option<String>,
+}
+
+/// A relation in a finding.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ReportRelation {
+    /// Its OID.
+    pub oid: u32,
+    /// Its schema.
+    pub schema: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// `table`, `index` …
+    pub kind: String,
+    /// `main`, `fsm`, `vm` or `init`; null where no single fork is meant.
+    pub fork: Option<String>,
+}
+
+impl From<&Finding> for ReportFinding {
+    fn from(f: &Finding) -> Self {
+        let p = &f.place;
+        Self {
+            code: f.problem.name.to_owned(),
+            severity: f.severity.name().to_owned(),
+            path: p.path.to_string(),
+            block: p.block.map(|b| b.0),
+            offset: p.offset,
+            item: p.item.map(|i| i.0),
+            attribute: p.attribute,
+            database: p.database.as_ref().map(|d| ReportDatabase { oid: d.oid.0, name: d.name.clone() }),
+            relation: p.relation.as_ref().map(|r| ReportRelation {
+                oid: r.oid.0,
+                schema: r.schema.clone(),
+                name: r.name.clone(),
+                kind: r.kind.to_owned(),
+                fork: p.fork.map(|f| f.name().to_owned()),
+            }),
+            message: f.message.clone(),
+            have: f.have.clone(),
+            expect: f.expect.clone(),
+            advice: f.advice.clone().unwrap_or_else(|| f.problem.advice.to_owned()),
+        }
+    }
+}
+
+impl Coverage {
+    /// From the collector's counts and skips.
+    #[must_use]
+    pub fn new(counters: &Counters, skipped: &[Skipped], skipped_files: u64) -> Self {
+        let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
+        Self {
+            files: FileCoverage {
+                seen: get(&counters.files_seen),
+                examined: get(&counters.files_examined),
+                skipped: skipped_files,
+            },
+            blocks: BlockCoverage {
+                seen: get(&counters.blocks_seen),
+                examined: get(&counters.blocks_examined),
+                checksum_verified: get(&counters.checksum_verified),
+                new: get(&counters.blocks_new),
+                skipped: get(&counters.blocks_skipped),
+            },
+            bytes_read: get(&counters.bytes_read),
+            skipped: skipped
+                .iter()
+                .map(|s| ReportSkipped {
+                    path: s.path.to_string(),
+                    block: s.block.map(|b| b.0),
+                    reason: s.reason.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Summary {
+    /// From the collector's totals, of which `listed` findings are in the report.
+    #[must_use]
+    pub fn new(totals: &Totals, listed: usize) -> Self {
+        Self {
+            error: totals.error,
+            warning: totals.warning,
+            note: totals.note,
+            by_code: totals.by_code.iter().map(|(&k, &v)| (k.to_owned(), v)).collect(),
+            not_listed: (totals.error + totals.warning + totals.note).saturating_sub(listed as u64),
+        }
+    }
+}
+
+impl Verdict {
+    /// Damage wins over incompleteness.
+    #[must_use]
+    pub fn of(summary: &Summary, incomplete: bool, fail_on: Severity) -> Self {
+        let damaged = summary.error > 0 || (fail_on != Severity::Error && summary.warning > 0);
+        match (damaged, incomplete) {
+            (true, _) => Self::Damaged,
+            (false, true) => Self::Incomplete,
+            (false, false) => Self::Clean,
+        }
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Damaged => 1,
+            Self::Incomplete => 2,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Reading every block of a relation fork once: checksum, header, then the page check of its kind.
+//!
+//! Work is cut into pieces of about 64 MiB within a segment file; each piece is read by `pread`
+//! into the thread's own buffer. A page check looks at one page at a time and folds what others
+//! must know into a summary; summaries merge in block order, so that it does not matter how the
+//! work was cut.
+
+use crate::codes;
+use crate::context::{Cx, Standing};
+use crate::finding::{Finding, Place, Severity};
+use crate::sink::Counters;
+use pgfsck_format::checksum::{checksum_raw, reduce};
+use pgfsck_format::page::{PAGE_LAYOUT_VERSION, Page};
+use pgfsck_format::{BlockNumber, ForkNumber};
+use pgfsck_volume::{File, ScanBuffer, VolPath, VolumeError};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Bytes of one read.
+const READ_BYTES: usize = 256 * 1024;
+/// Bytes of one piece of work.
+const PIECE_BYTES: u64 = 64 * 1024 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<ScanBuffer> = RefCell::new(ScanBuffer::new(READ_BYTES));
+}
+
+/// One file of a fork.
+#[derive(Debug, Clone)]
+pub struct SegmentFile {
+    /// Its number: 0 for the file without a suffix.
+    pub segment: u32,
+    /// Its size in bytes when it was listed.
+    pub bytes: u64,
+    /// Where it is.
+    pub path: VolPath,
+}
+
+/// One fork of one relation, with the files it has.
+#[derive(Debug, Clone)]
+pub struct ForkFiles {
+    /// Which fork.
+    pub fork: ForkNumber,
+    /// Its files, in the order of their numbers.
+    pub segments: Vec<SegmentFile>,
+    /// Database, relation and fork, for findings.
+    pub place: Place,
+    /// What the audit may conclude from its content.
+    pub standing: Standing,
+}
+
+/// What a kind of page is checked for.
+///
+/// `zero` and `unsound` tell of the blocks that `page` never sees, so that later checks do not
+/// accuse what is already known to be bad.
+pub trait PageCheck: Send {
+    /// An all-zero block.
+    fn zero(&mut self, _block: BlockNumber) {}
+
+    /// A block that could not be read, or whose checksum or header is wrong (already reported).
+    fn unsound(&mut self, _block: BlockNumber) {}
+
+    /// A block with a sound header and, where there are checksums, a right one.
+    fn page(&mut self, page: &Page<'_>, at: &Place);
+
+    /// Takes over what a check of the following blocks has seen.
+    fn merge(&mut self, later: Self)
+    where
+        Self: Sized;
+}
+
+/// The check that looks at nothing beyond checksum and header (level `pages`, unknown access methods).
+#[derive(Debug, Default)]
+pub struct HeaderOnly;
+
+impl PageCheck for HeaderOnly {
+    fn page(&mut self, _page: &Page<'_>, _at: &Place) {}
+
+    fn merge(&mut self, _later: Self) {}
+}
+
+/// A run of blocks within one segment file.
+struct Piece<'f> {
+    file: &'f SegmentFile,
+    first: u64,
+    blocks: u64,
+}
+
+/// Scans all blocks of a fork and returns the merged check; `make` makes one for each piece.
+pub fn scan<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, make: impl Fn() -> C + Sync) -> C {
+    let pieces = cut(cx, &fork.segments);
+    let look = |piece: &Piece<'_>| {
+        let mut check = make();
+        scan_piece(cx, fork, piece, &mut check);
+        check
+    };
+    let parts: Vec<C> = match pieces.as_slice() {
+        [] => Vec::new(),
+        [one] => vec![look(one)],
+        several => several.par_iter().map(look).collect(),
+    };
+    parts
+        .into_iter()
+        .reduce(|mut a, b| {
+            a.merge(b);
+            a
+        })
+        .unwrap_or_else(make)
+}
+
+/// Cuts segment files into pieces; what follows the last whole block is not scanned.
+fn cut<'f>(cx: &Cx<'_>, segments: &'f [SegmentFile]) -> Vec<Piece<'f>> {
+    let block_size = u64::from(cx.fmt.block_size);
+    let per_piece = (PIECE_BYTES / block_size).max(1);
+    let mut out = Vec::new();
+    for file in segments {
+        // A segment cannot have more blocks than a block number can count.
+        let blocks = (file.bytes / block_size).min(u64::from(cx.fmt.segment_blocks));
+        let mut first = 0;
+        while first < blocks {
+            let n = per_piece.min(blocks - first);
+            out.push(Piece { file, first, blocks: n });
+            first += n;
+        }
+    }
+    out
+}
+
+/// Reads one piece and looks at its blocks.
+fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, piece: &Piece<'_>, check: &mut C) {
+    let base = u64::from(piece.file.segment) * u64::from(cx.fmt.segment_blocks);
+    let mut at = Place { path: piece.file.path.clone(), ..fork.place.clone() };
+    let file = match cx.volume.open(&piece.file.path) {
+        Ok(f) => f,
+        Err(e) => {
+            if piece.first == 0 {
+                cx.unreadable(at, &e);
+            }
+            Counters::add(&cx.sink.counters.blocks_skipped, piece.blocks);
+            for b in 0..piece.blocks {
+                check.unsound(block_number(base + piece.first + b));
+            }
+            return;
+        }
+    };
+    BUFFER.with_borrow_mut(|buffer| {
+        let block_len = cx.fmt.block_len();
+        let per_read = (READ_BYTES / block_len).max(1) as u64;
+        let mut done = 0;
+        while done < piece.blocks {
+            if cx.sink.observer().cancelled() {
+                return;
+            }
+            let n = per_read.min(piece.blocks - done);
+            let first = piece.first + done;
+            let bytes = usize::try_from(n).unwrap_or(0) * block_len;
+            let Some(buf) = buffer.as_mut_slice().get_mut(..bytes) else { return };
+            match file.read_at(buf, first * block_len as u64) {
+                Ok(got) => {
+                    for (i, page) in (0u64..).zip(buf.get(..got).unwrap_or_default().chunks_exact(block_len)) {
+                        move_to(&mut at, cx, base, first + i);
+                        look_at_block(cx, fork, page, &at, check);
+                    }
+                    let whole = (got / block_len) as u64;
+                    if whole < n {
+                        gone(cx, &mut at, base, first + whole, piece.first + piece.blocks, check);
+                        return;
+                    }
+                    Counters::add(&cx.sink.counters.bytes_read, got as u64);
+                }
+                Err(_) => block_by_block(cx, fork, &file, &mut at, (base, first, n), check),
+            }
+            cx.sink.observer().advance(bytes as u64);
+            done += n;
+        }
+    });
+}
+
+/// Re-reads a run that failed, block by block, so that only what really fails is lost.
+fn block_by_block<C: PageCheck>(
+    cx: &Cx<'_>,
+    fork: &ForkFiles,
+    file: &File,
+    at: &mut Place,
+    (base, first, n): (u64, u64, u64),
+    check: &mut C,
+) {
+    let block_len = cx.fmt.block_len();
+    let mut page = vec![0; block_len];
+    for i in first..first + n {
+        move_to(at, cx, base, i);
+        match file.read_at(&mut page, i * block_len as u64) {
+            Ok(got) if got == block_len => {
+                Counters::add(&cx.sink.counters.bytes_read, got as u64);
+                look_at_block(cx, fork, &page, at, check);
+            }
+            Ok(_) => {
+                gone(cx, at, base, i, first + n, check);
+                return;
+            }
+            Err(e) => {
+                Counters::add(&cx.sink.counters.blocks_seen, 1);
+                Counters::add(&cx.sink.counters.blocks_skipped, 1);
+                check.unsound(block_number(base + i));
+                report_read_error(cx, at.clone(), &e);
+            }
+        }
+    }
+}
+
+/// A block that the system could not read.
+fn report_read_error(cx: &Cx<'_>, at: Place, e: &VolumeError) {
+    cx.sink.skip_block(at.path.clone(), at.block, e.to_string());
+    cx.sink.report(Finding::new(&codes::IO_READ_ERROR, at, format!("the block could not be read: {e}")));
+}
+
+/// The file became shorter while it was read: its last blocks were not examined.
+fn gone<C: PageCheck>(cx: &Cx<'_>, at: &mut Place, base: u64, from: u64, to: u64, check: &mut C) {
+    move_to(at, cx, base, from);
+    Counters::add(&cx.sink.counters.blocks_skipped, to.saturating_sub(from));
+    cx.sink.skip_block(at.path.clone(), at.block, "the file became shorter while it was read");
+    for b in from..to {
+        check.unsound(block_number(base + b));
+    }
+}
+
+/// Moves the place to block `i` of the file whose first block is `base`.
+fn move_to(at: &mut Place, cx: &Cx<'_>, base: u64, i: u64) {
+    at.block = Some(block_number(base + i));
+    at.offset = Some(i * u64::from(cx.fmt.block_size));
+}
+
+/// A block number; what no block number can count stays at the largest.
+fn block_number(n: u64) -> BlockNumber {
+    BlockNumber(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+/// One block: new, wrong, or handed on to its check.
+fn look_at_block<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, bytes: &[u8], at: &Place, check: &mut C) {
+    let counters = &cx.sink.counters;
+    let block = at.block.unwrap_or_default();
+    Counters::add(&counters.blocks_seen, 1);
+    let Ok(page) = Page::new(bytes, block, cx.fmt) else { return };
+    Counters::add(&counters.blocks_examined, 1);
+    if page.is_new() {
+        if page.is_all_zero() {
+            Counters::add(&counters.blocks_new, 1);
+            check.zero(block);
+        } else {
+            check.unsound(block);
+            report_headerless(cx, fork, &page, at);
+        }
+        return;
+    }
+    if cx.fmt.checksums.must_verify() {
+        Counters::add(&counters.checksum_verified, 1);
+        let raw = checksum_raw(bytes, cx.fmt.order);
+        if reduce(raw, block) != page.checksum() {
+            check.unsound(block);
+            report_mismatch(cx, fork, &page, raw, at);
+            return;
+        }
+    }
+    if let Some((have, expect)) = header_problem(cx, &page) {
+        check.unsound(block);
+        let finding = Finding::new(&codes::PAGE_HEADER_INVALID, at.clone(), "the page header is impossible")
+            .values(have, expect)
+            .severity(fork.standing.severity(Severity::Error, page.lsn()));
+        cx.sink.report(finding);
+        return;
+    }
+    check.page(&page, at);
+}
+
+/// What `PageIsVerified` would refuse, and what no supported server writes.
+fn header_problem(cx: &Cx<'_>, page: &Page<'_>) -> Option<(String, String)> {
+    let (lower, upper, special) = (page.lower(), page.upper(), page.special());
+    let size = cx.fmt.block_len();
+    let header = page.header();
+    let head = pgfsck_format::page::PAGE_HEADER_BYTES;
+    if header.unknown_flags() != 0 {
+        return Some((format!("flags {:#06x}", header.flags), "no flags but 0x0007".into()));
+    }
+    if !(head <= lower && lower <= upper && upper <= special && special <= size) {
+        return Some((
+            format!("lower {lower}, upper {upper}, special {special}"),
+            format!("{head} <= lower <= upper <= special <= {size}"),
+        ));
+    }
+    if cx.fmt.maxalign(special) != special {
+        return Some((format!("special {special}"), format!("a multiple of {}", cx.fmt.max_align)));
+    }
+    if usize::from(header.page_size) != size || header.layout_version != PAGE_LAYOUT_VERSION {
+        return Some((
+            format!("size {}, version {}", header.page_size, header.layout_version),
+            format!("size {size}, version {PAGE_LAYOUT_VERSION}"),
+        ));
+    }
+    None
+}
+
+/// A page whose `pd_upper` is zero though it has content: the server takes it for new.
+fn report_headerless(cx: &Cx<'_>, fork: &ForkFiles, page: &Page<'_>, at: &Place) {
+    let finding = Finding::new(
+        &codes::PAGE_ZEROED,
+        at.clone(),
+        "the page's pd_upper is zero, so the server takes it for a new page, but the page is not all zero",
+    )
+    .values("pd_upper 0", "an all-zero page, or pd_upper above pd_lower")
+    .severity(fork.standing.severity(Severity::Error, page.lsn()));
+    cx.sink.report(finding);
+}
+
+/// A wrong checksum, with the place where the page would be right if one can be named.
+fn report_mismatch(cx: &Cx<'_>, fork: &ForkFiles, page: &Page<'_>, raw: u32, at: &Place) {
+    let block = at.block.unwrap_or_default();
+    let stored = page.checksum();
+    let elsewhere = where_it_belongs(cx, page, raw);
+    let mut message = String::from("the stored checksum is not that of the page");
+    if let Some(b) = elsewhere {
+        message = format!("the page belongs to block {b} of a fork: there its checksum would be right");
+    }
+    let severity = fork.standing.severity(Severity::Error, page.lsn());
+    let mut finding = Finding::new(&codes::PAGE_CHECKSUM_MISMATCH, at.clone(), message)
+        .values(format!("{stored:#06x}"), format!("{:#06x}", reduce(raw, block)))
+        .severity(severity);
+    if severity != Severity::Error {
+        finding = finding.advice(fork.standing.advice());
+    }
+    cx.sink.report(finding);
+}
+
+/// The block number under which the checksum is right, where something other than chance speaks
+/// for it: the block that the page's own tuples name, or a near or aligned neighbour.
+///
+/// Each candidate is right by chance once in 65,535 times, so there are only about sixty of them.
+fn where_it_belongs(cx: &Cx<'_>, page: &Page<'_>, raw: u32) -> Option<BlockNumber> {
+    let block = page.block().0;
+    let stored = page.checksum();
+    let fits = |b: u32| b != block && reduce(raw, BlockNumber(b)) == stored;
+    if let Some(b) = crate::heap::block_named_by_tuples(page, cx.fmt).filter(|b| fits(b.0)) {
+        return Some(b);
+    }
+    let near = (0..20).flat_map(|k| [block.checked_sub(1 << k), block.checked_add(1 << k)]);
+    let segments = (1..8).flat_map(|k| {
+        let step = cx.fmt.segment_blocks.checked_mul(k);
+        [step.and_then(|s| block.checked_sub(s)), step.and_then(|s| block.checked_add(s))]
+    });
+    let within = block.checked_rem(cx.fmt.segment_blocks);
+    near.chain(segments).chain([within, Some(0)]).flatten().find(|&b| fits(b)).map(BlockNumber)
+}

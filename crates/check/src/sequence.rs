@@ -1,0 +1,75 @@
+//! A sequence: one page, one tuple, and a magic number (`commands/sequence.c`).
+
+use crate::codes;
+use crate::finding::{Finding, Place};
+use crate::scan::PageCheck;
+use pgfsck_format::page::Page;
+use pgfsck_format::sequence::{SEQUENCE_MAGIC, Sequence, magic, tuple};
+use pgfsck_format::{BlockNumber, ClusterFormat};
+
+/// The check of a sequence's only page.
+pub struct SequenceCheck {
+    fmt: ClusterFormat,
+    /// What is wrong with it.
+    pub held: Vec<Finding>,
+    /// Whether its page was seen, sound or not.
+    pub seen: bool,
+    /// Whether its page is all zero.
+    pub zero: bool,
+}
+
+impl SequenceCheck {
+    /// A check for this format.
+    #[must_use]
+    pub fn new(fmt: ClusterFormat) -> Self {
+        Self { fmt, held: Vec::new(), seen: false, zero: false }
+    }
+}
+
+impl PageCheck for SequenceCheck {
+    fn zero(&mut self, _block: BlockNumber) {
+        self.seen = true;
+        self.zero = true;
+    }
+
+    fn unsound(&mut self, _block: BlockNumber) {
+        self.seen = true;
+    }
+
+    fn page(&mut self, page: &Page<'_>, at: &Place) {
+        self.seen = true;
+        let mut hold = |message: &str, have: String, expect: String| {
+            let finding = Finding::new(&codes::SEQUENCE_INVALID, at.clone(), message);
+            self.held.push(finding.values(have, expect));
+        };
+        if page.block().0 > 0 {
+            return hold("a sequence has one page", format!("block {}", page.block()), "only block 0".into());
+        }
+        match magic(page) {
+            Some(SEQUENCE_MAGIC) => {}
+            other => {
+                let have = other.map_or("no special space".into(), |m| format!("{m:#x}"));
+                return hold("the sequence's magic number is wrong", have, format!("{SEQUENCE_MAGIC:#x}"));
+            }
+        }
+        if page.item_count() != 1 {
+            return hold("a sequence has one tuple", page.item_count().to_string(), "1".into());
+        }
+        let row = tuple(page).map_err(|e| e.to_string()).and_then(|t| {
+            Sequence::decode(t.data(), self.fmt).map_err(|e| e.to_string())
+        });
+        match row {
+            Err(e) => hold("the sequence's tuple cannot be read", e, "a sequence's row".into()),
+            Ok(row) if row.is_called > 1 => {
+                hold("the sequence's row is impossible", format!("is_called {}", row.is_called), "0 or 1".into());
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.held.extend(later.held);
+        self.seen |= later.seen;
+        self.zero |= later.zero;
+    }
+}

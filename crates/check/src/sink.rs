@@ -1,0 +1,198 @@
+//! Where findings, skips and counts go while the audit runs: shared by all threads, bounded in
+//! memory, and the same at the end whatever order the threads came in.
+
+use crate::codes::Problem;
+use crate::finding::{Finding, Severity};
+use pgfsck_format::BlockNumber;
+use pgfsck_volume::VolPath;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Something that was not examined, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Skipped {
+    /// The file or directory.
+    pub path: VolPath,
+    /// The block, if only that one.
+    pub block: Option<BlockNumber>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Counts that every thread adds to.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Files met on the volume.
+    pub files_seen: AtomicU64,
+    /// Files whose content or, at level `files`, whose name and size were examined.
+    pub files_examined: AtomicU64,
+    /// Blocks that the relation files hold.
+    pub blocks_seen: AtomicU64,
+    /// Blocks that were read and looked at.
+    pub blocks_examined: AtomicU64,
+    /// Blocks whose checksum was computed and compared.
+    pub checksum_verified: AtomicU64,
+    /// Blocks that are all zero: allocated, never written.
+    pub blocks_new: AtomicU64,
+    /// Blocks that could not be examined.
+    pub blocks_skipped: AtomicU64,
+    /// Bytes read from the volume.
+    pub bytes_read: AtomicU64,
+}
+
+impl Counters {
+    /// Adds to one of the counters.
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+/// What the caller wants to hear while the audit runs.
+pub trait Observer: Sync {
+    /// A finding, as it is made, in no particular order.
+    fn finding(&self, _finding: &Finding) {}
+
+    /// Some more bytes that will be scanned have been found.
+    fn expect(&self, _bytes: u64) {}
+
+    /// Some more bytes have been scanned.
+    fn advance(&self, _bytes: u64) {}
+
+    /// Whether the audit should end early with what it has.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// An observer that wants nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// How many skips are kept by name; more are only counted.
+const MAX_SKIPS: usize = 10_000;
+
+/// Totals by severity, and by code.
+#[derive(Debug, Default, Clone)]
+pub struct Totals {
+    /// Findings with severity error.
+    pub error: u64,
+    /// Findings with severity warning.
+    pub warning: u64,
+    /// Findings with severity note.
+    pub note: u64,
+    /// Findings by code.
+    pub by_code: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Default)]
+struct Kept {
+    totals: Totals,
+    /// The first `max` in report order, largest on top, so that the same ones stay whatever the threads do.
+    findings: BinaryHeap<Finding>,
+    skips: BinaryHeap<Skipped>,
+    skipped_files: u64,
+}
+
+/// The collector that all checks report to.
+pub struct Sink<'o> {
+    kept: Mutex<Kept>,
+    max_findings: usize,
+    observer: &'o dyn Observer,
+    /// The counts.
+    pub counters: Counters,
+}
+
+impl<'o> Sink<'o> {
+    /// A collector that keeps the first `max_findings` findings in report order and counts the rest.
+    #[must_use]
+    pub fn new(max_findings: usize, observer: &'o dyn Observer) -> Self {
+        Self { kept: Mutex::default(), max_findings, observer, counters: Counters::default() }
+    }
+
+    /// The observer.
+    #[must_use]
+    pub fn observer(&self) -> &'o dyn Observer {
+        self.observer
+    }
+
+    /// Takes a finding.
+    pub fn report(&self, finding: Finding) {
+        self.observer.finding(&finding);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = match finding.severity {
+            Severity::Error => &mut kept.totals.error,
+            Severity::Warning => &mut kept.totals.warning,
+            Severity::Note => &mut kept.totals.note,
+        };
+        *count += 1;
+        *kept.totals.by_code.entry(finding.problem.name).or_default() += 1;
+        kept.findings.push(finding);
+        if kept.findings.len() > self.max_findings {
+            kept.findings.pop();
+        }
+    }
+
+    /// Takes a file or directory that was not examined.
+    pub fn skip(&self, path: VolPath, reason: impl Into<String>) {
+        self.skip_block(path, None, reason);
+    }
+
+    /// Takes a block, or a whole file, that was not examined.
+    pub fn skip_block(&self, path: VolPath, block: Option<BlockNumber>, reason: impl Into<String>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if block.is_none() {
+            kept.skipped_files += 1;
+        }
+        kept.skips.push(Skipped { path, block, reason: reason.into() });
+        if kept.skips.len() > MAX_SKIPS {
+            kept.skips.pop();
+        }
+    }
+
+    /// How often a problem was reported so far.
+    #[must_use]
+    pub fn count(&self, problem: &Problem) -> u64 {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.totals.by_code.get(problem.name).copied().unwrap_or(0)
+    }
+
+    /// Everything, in report order: findings, totals, skips, and how many files were skipped in all.
+    #[must_use]
+    pub fn finish(self) -> (Vec<Finding>, Totals, Vec<Skipped>, u64, Counters) {
+        let kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (
+            kept.findings.into_sorted_vec(),
+            kept.totals,
+            kept.skips.into_sorted_vec(),
+            kept.skipped_files,
+            self.counters,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes;
+    use crate::finding::Place;
+
+    #[test]
+    fn the_same_findings_stay_whatever_order_they_came_in() {
+        let finding = |n: u32| {
+            let place = Place { block: Some(BlockNumber(n)), ..Place::file(VolPath::new("base/5/1")) };
+            Finding::new(&codes::PAGE_CHECKSUM_MISMATCH, place, "x")
+        };
+        let run = |order: &[u32]| {
+            let sink = Sink::new(2, &Silent);
+            order.iter().for_each(|&n| sink.report(finding(n)));
+            let (found, totals, ..) = sink.finish();
+            assert_eq!(totals.error, 4);
+            found.into_iter().map(|f| f.place.block).collect::<Vec<_>>()
+        };
+        assert_eq!(run(&[4, 1, 3, 2]), run(&[2, 3, 4, 1]));
+        assert_eq!(run(&[4, 1, 3, 2]), [Some(BlockNumber(1)), Some(BlockNumber(2))]);
+    }
+}

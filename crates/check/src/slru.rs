@@ -1,0 +1,185 @@
+//! The transaction logs: is every file there for the range of ids that is alive?
+//!
+//! The range is pg_control's, narrowed by the catalogs: pg_resetwal and some versions of pg_upgrade
+//! set `oldestXid` far into the past, where no file was ever needed.
+
+use crate::codes;
+use crate::context::{Cx, Stop, unreadable};
+use crate::finding::{Finding, Place, Severity};
+use crate::inventory::{seen_and_known, unexpected};
+use pgfsck_format::control::ControlFile;
+use pgfsck_format::slru::{PAGES_PER_SEGMENT, Slru, multixact_offset};
+use pgfsck_format::{MultiXactId, MultiXactOffset, TransactionId};
+use pgfsck_volume::{EntryKind, VolPath, VolumeError};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// The oldest ids that any database still needs, where the catalog could tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Oldest {
+    /// The least `datfrozenxid`.
+    pub xid: Option<TransactionId>,
+    /// The least `datminmxid`.
+    pub multi: Option<MultiXactId>,
+}
+
+/// Ids of one log that must be readable: `first` to `last`, both included, modulo the id's width.
+struct Range {
+    slru: Slru,
+    first: u64,
+    last: u64,
+    modulus: u64,
+    what: &'static str,
+}
+
+/// Checks all logs.
+pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) {
+    let present: Vec<_> = Slru::ALL.into_iter().map(|slru| (slru, list(cx, slru))).collect();
+    let point = &control.check_point_copy;
+    let xid32 = 1_u64 << 32;
+    let from = oldest.xid.filter(|x| point.oldest_xid.precedes(*x)).unwrap_or(point.oldest_xid);
+    let next = point.next_xid.xid();
+    let mut ranges = Vec::new();
+    if from.is_normal() && from.precedes(next) {
+        let last = u64::from(next.0.wrapping_sub(1));
+        ranges.push(Range { slru: Slru::Xact, first: from.0.into(), last, modulus: xid32, what: "transaction" });
+    }
+    let multi_from = oldest.multi.filter(|m| point.oldest_multi.precedes(*m)).unwrap_or(point.oldest_multi);
+    if multi_from.0 != 0 && multi_from.precedes(point.next_multi) {
+        let last = u64::from(point.next_multi.0.wrapping_sub(1));
+        ranges.push(Range {
+            slru: Slru::MultiXactOffsets,
+            first: multi_from.0.into(),
+            last,
+            modulus: xid32,
+            what: "multixact",
+        });
+        if let Some(first) = first_member(cx, multi_from).filter(|f| f.0 != point.next_multi_offset.0) {
+            let modulus = if cx.fmt.version().multixact_offset_bytes == 8 { u64::MAX } else { xid32 };
+            let last = if point.next_multi_offset.0 == 0 { modulus - 1 } else { point.next_multi_offset.0 - 1 };
+            ranges.push(Range { slru: Slru::MultiXactMembers, first: first.0, last, modulus, what: "multixact member" });
+        }
+    }
+    let (ts_from, ts_to) = (point.oldest_commit_ts_xid, point.newest_commit_ts_xid);
+    if control.track_commit_timestamp.get() && ts_from.is_normal() && ts_to.is_normal() && !ts_to.precedes(ts_from) {
+        ranges.push(Range {
+            slru: Slru::CommitTs,
+            first: ts_from.0.into(),
+            last: ts_to.0.into(),
+            modulus: xid32,
+            what: "commit timestamp of transaction",
+        });
+    }
+    for range in ranges {
+        if let Some((_, Some(files))) = present.iter().find(|(slru, _)| *slru == range.slru) {
+            check_range(cx, &range, files);
+        }
+    }
+}
+
+/// The segments of one log that are there, with their sizes; `None` if that cannot be known.
+fn list(cx: &Cx<'_>, slru: Slru) -> Option<BTreeMap<u64, u64>> {
+    let dir = VolPath::new(slru.dir(cx.fmt));
+    let mut files = BTreeMap::new();
+    let result = cx.volume.list(&dir, &mut |entry| {
+        let segment = entry.name.to_str().and_then(|n| slru.parse_segment_name(n, cx.fmt));
+        match (segment, entry.kind) {
+            (Some(n), EntryKind::File { bytes, .. }) => {
+                seen_and_known(cx);
+                files.insert(n, bytes);
+            }
+            (_, kind) => unexpected(cx, dir.join(&entry.name), &kind),
+        }
+    });
+    match result {
+        Ok(()) => Some(files),
+        // A missing directory is a log without files.
+        Err(VolumeError::NotFound) => Some(files),
+        Err(e) => {
+            unreadable(cx.sink, Place::file(dir), &e);
+            None
+        }
+    }
+}
+
+/// Where the members of a multixact begin, from the offsets log.
+fn first_member(cx: &Cx<'_>, multi: MultiXactId) -> Option<MultiXactOffset> {
+    let slru = Slru::MultiXactOffsets;
+    let place = slru.locate(multi.0.into(), cx.fmt)?;
+    let path = VolPath::new(slru.dir(cx.fmt)).join(slru.segment_name(place.segment, cx.fmt));
+    let file = cx.volume.open(&path).ok()?;
+    let mut page = vec![0; cx.fmt.block_len()];
+    let got = file.read_at(&mut page, place.page_offset(cx.fmt)).ok()?;
+    let offset = multixact_offset(page.get(..got)?, place.entry, cx.fmt)?;
+    (offset.0 != 0).then_some(offset)
+}
+
+/// Every segment from the first id to the last is there and long enough.
+fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
+    let locate = |id| range.slru.locate(id, cx.fmt);
+    let (Some(first), Some(last), Some(top)) = (locate(range.first), locate(range.last), locate(range.modulus - 1))
+    else {
+        return;
+    };
+    let report = |segment: u64, problem, message: String, have: String, expect: String| {
+        // Until recovery has run, the newest pages need not have been written.
+        let newest = segment == last.segment && cx.stop != Stop::Clean;
+        let dir = VolPath::new(range.slru.dir(cx.fmt));
+        let place = Place::file(dir.join(range.slru.segment_name(segment, cx.fmt)));
+        let severity = if newest { Severity::Note } else { Severity::Error };
+        cx.sink.report(Finding::new(problem, place, message).values(have, expect).severity(severity));
+    };
+    let spans = if range.last < range.first {
+        vec![first.segment..=top.segment, 0..=last.segment]
+    } else {
+        vec![first.segment..=last.segment]
+    };
+    let alive = format!("{} ids {} to {} are alive", range.what, range.first, range.last);
+    for span in spans {
+        for (from, to) in gaps(files, &span) {
+            let names = if from == to { "the segment is".into() } else { format!("{} segments are", to - from + 1) };
+            let message = format!("{names} missing, though {alive}");
+            report(from, &codes::SLRU_SEGMENT_MISSING, message, "no file".into(), "a file".into());
+        }
+        let page_bytes = u64::from(cx.fmt.block_size);
+        for (&n, &bytes) in files.range(span.clone()) {
+            // A segment is full before the next one is begun.
+            let pages = if n == last.segment { last.page_in_segment + 1 } else { PAGES_PER_SEGMENT };
+            if bytes < pages * page_bytes || bytes % page_bytes != 0 {
+                let message = format!("the segment ends too early, though {alive}");
+                let expect = format!("at least {} bytes, in whole pages", pages * page_bytes);
+                report(n, &codes::SLRU_SEGMENT_SHORT, message, format!("{bytes} bytes"), expect);
+            }
+        }
+    }
+}
+
+/// The runs of segments within `span` that have no file. Only the files are walked, so that a
+/// hostile range costs nothing.
+fn gaps(files: &BTreeMap<u64, u64>, span: &RangeInclusive<u64>) -> Vec<(u64, u64)> {
+    let mut out = Vec::new();
+    let mut next = *span.start();
+    for &n in files.range(span.clone()).map(|(n, _)| n) {
+        if n > next {
+            out.push((next, n - 1));
+        }
+        next = n + 1;
+    }
+    if next <= *span.end() {
+        out.push((next, *span.end()));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_found_at_both_ends_and_between() {
+        let files = BTreeMap::from([(3, 0), (4, 0), (7, 0)]);
+        assert_eq!(gaps(&files, &(3..=4)), []);
+        assert_eq!(gaps(&files, &(2..=8)), [(2, 2), (5, 6), (8, 8)]);
+        assert_eq!(gaps(&files, &(10..=11)), [(10, 11)]);
+    }
+}

@@ -1,0 +1,21 @@
+//! Whether a tuple's inserter committed, asked only of tuples that look wrong.
+
+use pgfsck_catalog::{CommitLog, XidStatus};
+use pgfsck_format::TransactionId;
+use pgfsck_volume::Volume;
+
+/// The commit log, with the volume it is read from.
+pub struct Inserters<'a> {
+    /// Where pg_xact is.
+    pub volume: &'a dyn Volume,
+    /// Its pages, read on demand.
+    pub log: &'a CommitLog,
+}
+
+impl Inserters<'_> {
+    /// Whether the commit log says that `xid` committed. What it cannot say is no.
+    #[must_use]
+    pub fn did_commit(&self, xid: TransactionId) -> bool {
+        self.log.status(self.volume, xid) == XidStatus::Committed
+    }
+}

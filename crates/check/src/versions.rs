@@ -1,0 +1,88 @@
+//! Do all parts of the directory belong to the same major?
+//!
+//! Each witness names a version; the majority names the cluster, pg_control counting double, and
+//! each witness that disagrees is one finding.
+
+use crate::codes;
+use crate::context::unreadable;
+use crate::finding::{Finding, Place};
+use crate::sink::Sink;
+use pgfsck_format::Major;
+use pgfsck_format::pg_version::PgVersion;
+use pgfsck_volume::{VolPath, Volume, VolumeError};
+
+/// A PG_VERSION file holds a few bytes.
+const READ_LIMIT: u64 = 4096;
+
+/// One file's word on the version.
+#[derive(Debug, Clone)]
+pub struct Witness {
+    /// Which file.
+    pub path: VolPath,
+    /// The version it names, as text.
+    pub says: String,
+    /// The major, if it is one that is known.
+    pub major: Option<Major>,
+    /// How much it counts.
+    pub weight: u32,
+}
+
+/// Reads one PG_VERSION; a missing or unreadable one is a finding.
+pub fn read(volume: &dyn Volume, sink: &Sink<'_>, path: VolPath) -> Option<Witness> {
+    let place = Place::file(path.clone());
+    let bytes = match volume.read_small(&path, READ_LIMIT) {
+        Ok(bytes) => bytes,
+        Err(VolumeError::NotFound) => {
+            sink.report(Finding::new(&codes::VERSION_MISSING, place, "PG_VERSION is not there"));
+            return None;
+        }
+        Err(e) => {
+            unreadable(sink, place, &e);
+            return None;
+        }
+    };
+    match PgVersion::parse(&bytes) {
+        Ok(v) => Some(Witness { path, says: v.to_string(), major: v.major(), weight: 1 }),
+        Err(_) => {
+            let head = String::from_utf8_lossy(bytes.get(..bytes.len().min(16)).unwrap_or_default()).into_owned();
+            let finding = Finding::new(&codes::VERSION_MISSING, place, "PG_VERSION holds no version number");
+            sink.report(finding.values(format!("{head:?}"), "a major version and a newline"));
+            None
+        }
+    }
+}
+
+/// The version that most witnesses name; of equals, the one named first.
+#[must_use]
+pub fn majority(witnesses: &[Witness]) -> Option<String> {
+    let mut best: Option<(&str, u32)> = None;
+    for w in witnesses {
+        let weight = witnesses.iter().filter(|o| o.says == w.says).map(|o| o.weight).sum();
+        if best.is_none_or(|(_, b)| weight > b) {
+            best = Some((&w.says, weight));
+        }
+    }
+    best.map(|(says, _)| says.to_owned())
+}
+
+/// Reports each witness that does not name `version`.
+pub fn report_dissent(sink: &Sink<'_>, witnesses: &[Witness], version: &str) {
+    for w in witnesses.iter().filter(|w| w.says != version) {
+        let message = format!("the file is of version {}, the cluster is of version {version}", w.says);
+        let finding = Finding::new(&codes::VERSION_MISMATCH, Place::file(w.path.clone()), message);
+        sink.report(finding.values(&w.says, version));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_majority_names_the_cluster() {
+        let w = |says: &str, weight| Witness { path: VolPath::root(), says: says.into(), major: None, weight };
+        assert_eq!(majority(&[]), None);
+        assert_eq!(majority(&[w("14", 1), w("17", 2)]).unwrap(), "17");
+        assert_eq!(majority(&[w("14", 1), w("17", 2), w("14", 1), w("14", 1)]).unwrap(), "14");
+    }
+}

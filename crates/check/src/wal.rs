@@ -1,0 +1,103 @@
+//! The write-ahead log's segment files: does each belong to this cluster and this major?
+//!
+//! Only the first page of each segment is read here. A segment that is still all zero, or recycled
+//! with an older header, is normal.
+
+use crate::codes;
+use crate::context::{Cx, unreadable};
+use crate::finding::{Finding, Place};
+use crate::inventory::{seen_and_known, unexpected};
+use crate::sink::Counters;
+use pgfsck_format::control::ControlFile;
+use pgfsck_format::wal::name::WalFileName;
+use pgfsck_format::wal::page::{XLogPageHeader, major_of_magic};
+use pgfsck_format::Major;
+use pgfsck_volume::{Entry, EntryKind, VolPath, VolumeError};
+
+/// Bytes enough for a long page header.
+const HEAD_BYTES: usize = 64;
+
+/// Looks at every file of the write-ahead log.
+pub fn check(cx: &Cx<'_>, control: &ControlFile) {
+    let dir = VolPath::new(cx.fmt.version().wal_dir);
+    let result = cx.volume.list(&dir, &mut |entry| look(cx, control, &dir, entry));
+    match result {
+        Ok(()) => {}
+        Err(VolumeError::NotFound) => cx.sink.skip(dir, "there is no write-ahead log in this directory"),
+        Err(e) => unreadable(cx.sink, Place::file(dir), &e),
+    }
+}
+
+/// One entry of the directory.
+fn look(cx: &Cx<'_>, control: &ControlFile, dir: &VolPath, entry: Entry) {
+    use std::os::unix::ffi::OsStrExt;
+    let path = dir.join(&entry.name);
+    let name = WalFileName::parse(entry.name.as_bytes());
+    let text = entry.name.to_str().unwrap_or_default();
+    match (name, entry.kind) {
+        (Some(WalFileName::Segment(_) | WalFileName::Partial(_)), EntryKind::File { .. }) => {
+            seen_and_known(cx);
+            check_head(cx, control, path);
+        }
+        (Some(_), EntryKind::File { .. }) => seen_and_known(cx),
+        (None, EntryKind::Directory) if matches!(text, "archive_status" | "summaries") => count_files(cx, &path),
+        (None, EntryKind::File { .. })
+            if text.starts_with("xlogtemp.") || matches!(text, "RECOVERYXLOG" | "RECOVERYHISTORY") =>
+        {
+            seen_and_known(cx);
+        }
+        (_, kind) => unexpected(cx, path, &kind),
+    }
+}
+
+/// The files of a directory whose content proves nothing.
+fn count_files(cx: &Cx<'_>, dir: &VolPath) {
+    let result = cx.volume.list(dir, &mut |entry| match entry.kind {
+        EntryKind::File { .. } => seen_and_known(cx),
+        kind => unexpected(cx, dir.join(&entry.name), &kind),
+    });
+    if let Err(e) = result {
+        unreadable(cx.sink, Place::file(dir.clone()), &e);
+    }
+}
+
+/// The header of a segment's first page.
+fn check_head(cx: &Cx<'_>, control: &ControlFile, path: VolPath) {
+    let mut head = [0; HEAD_BYTES];
+    let read = cx.volume.open(&path).and_then(|f| f.read_at(&mut head, 0));
+    let got = match read {
+        Ok(n) => n,
+        Err(e) => return unreadable(cx.sink, Place::file(path), &e),
+    };
+    Counters::add(&cx.sink.counters.bytes_read, got as u64);
+    let head = head.get(..got).unwrap_or_default();
+    if head.iter().all(|&b| b == 0) {
+        return; // preallocated, never written
+    }
+    let Ok(header) = XLogPageHeader::decode(head, 0, cx.fmt.order, cx.fmt.max_align) else { return };
+    if header.magic != cx.fmt.version().wal_magic {
+        // Only a magic that some major uses says something about versions; anything else is for the
+        // reader of records to judge.
+        if let Some(other) = major_of_magic(header.magic) {
+            report_version(cx, path, header.magic, other);
+        }
+        return;
+    }
+    if let Some(long) = header.long
+        && long.system_identifier != control.system_identifier
+    {
+        let finding = Finding::new(
+            &codes::WAL_SYSID_MISMATCH,
+            Place::file(path).at_offset(0),
+            "the segment belongs to another cluster",
+        );
+        cx.sink.report(finding.values(long.system_identifier, control.system_identifier));
+    }
+}
+
+fn report_version(cx: &Cx<'_>, path: VolPath, magic: u16, other: Major) {
+    let message = format!("the segment is of version {other}, the cluster is of version {}", cx.fmt.major);
+    let finding = Finding::new(&codes::VERSION_MISMATCH, Place::file(path).at_offset(0), message)
+        .values(format!("{magic:#06x}"), format!("{:#06x}", cx.fmt.version().wal_magic));
+    cx.sink.report(finding);
+}

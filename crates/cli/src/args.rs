@@ -1,0 +1,286 @@
+//! The command line, in PostgreSQL's habits.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pgfsck_check::context::Level;
+use pgfsck_volume::TablespaceMapping;
+use std::path::PathBuf;
+
+/// An offline integrity checker for PostgreSQL data directories.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pgfsck",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 sound; 1 damage was found; 2 not everything could be examined, or the command could not start; 130 interrupted."
+)]
+pub struct Cli {
+    /// Show this help.
+    #[arg(short = '?', long, global = true, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// Show the version.
+    #[arg(short = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Examine a stopped data directory and report what is wrong with it.
+    Audit(AuditArgs),
+    /// Show pg_control, as pg_controldata of its major does.
+    Control(ControlArgs),
+    /// Show a pg_filenode.map.
+    Relmap(RelmapArgs),
+    /// List the relations and where their files are, as the server would.
+    Relations(RelationsArgs),
+    /// Say which relation a file belongs to, or which files a relation has.
+    Locate(LocateArgs),
+    /// Explain a finding's code.
+    Explain(ExplainArgs),
+    /// Write a completion script for a shell.
+    Completions(CompletionsArgs),
+    /// Write the manual page, or one for each command into a directory.
+    Man(ManArgs),
+}
+
+/// The data directory, as every command takes it.
+#[derive(Debug, Args)]
+pub struct DataDir {
+    /// The data directory.
+    #[arg(short = 'D', long = "pgdata", value_name = "DATADIR", env = "PGDATA", hide_env_values = true)]
+    pub pgdata: Option<PathBuf>,
+    /// A tablespace that lay at OLD is at NEW on this machine; repeatable.
+    #[arg(short = 'T', long = "tablespace-mapping", value_name = "OLD=NEW", value_parser = parse_mapping)]
+    pub tablespace_mapping: Vec<TablespaceMapping>,
+}
+
+/// How a listing is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// How an audit is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people: findings by relation, and what to do next.
+    Text,
+    /// One JSON object.
+    Json,
+    /// One JSON line per finding as it is found, then a summary.
+    Jsonl,
+}
+
+/// How deep an audit looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LevelArg {
+    /// Which files are there; no page is read.
+    Files,
+    /// And every page's checksum and header.
+    Pages,
+    /// And everything inside each page, and what is cheap between pages.
+    Structure,
+    /// And across relations.
+    Deep,
+}
+
+impl From<LevelArg> for Level {
+    fn from(l: LevelArg) -> Self {
+        match l {
+            LevelArg::Files => Self::Files,
+            LevelArg::Pages => Self::Pages,
+            LevelArg::Structure => Self::Structure,
+            LevelArg::Deep => Self::Deep,
+        }
+    }
+}
+
+/// From which severity on a finding means damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Errors only.
+    Error,
+    /// Warnings too.
+    Warning,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory.
+    #[arg(value_name = "DATADIR")]
+    pub datadir: Option<PathBuf>,
+    /// How deep to look.
+    #[arg(long, value_enum, default_value = "structure")]
+    pub level: LevelArg,
+    /// The same as --level files.
+    #[arg(long, conflicts_with_all = ["level", "deep"])]
+    pub quick: bool,
+    /// The same as --level deep.
+    #[arg(long, conflicts_with = "level")]
+    pub deep: bool,
+    /// How to print the report.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ReportFormat,
+    /// Write the report to a file as well; repeatable.
+    #[arg(long = "report", value_name = "FORMAT=FILE", value_parser = parse_report)]
+    pub reports: Vec<(ReportFormat, PathBuf)>,
+    /// Go on although a server is running on the directory.
+    #[arg(long)]
+    pub force: bool,
+    /// From which severity on to end with exit code 1.
+    #[arg(long, value_enum, default_value = "error")]
+    pub fail_on: FailOn,
+    /// List at most this many findings; all are counted.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub max_findings: usize,
+    /// Use this many threads; 0 for one per processor.
+    #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
+    pub jobs: usize,
+    /// Show progress on stderr.
+    #[arg(short = 'P', long)]
+    pub progress: bool,
+    /// Print notes too (text format).
+    #[arg(short = 'v', long)]
+    pub verbose: bool,
+    /// Print nothing but errors and the verdict (text format).
+    #[arg(short = 'q', long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Arguments of `control`.
+#[derive(Debug, Args)]
+pub struct ControlArgs {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory, or a pg_control file.
+    #[arg(value_name = "DATADIR|FILE")]
+    pub path: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// Arguments of `relmap`.
+#[derive(Debug, Args)]
+pub struct RelmapArgs {
+    /// A pg_filenode.map.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// Arguments of `relations`.
+#[derive(Debug, Args)]
+pub struct RelationsArgs {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory.
+    #[arg(value_name = "DATADIR")]
+    pub datadir: Option<PathBuf>,
+    /// How to print them.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// Arguments of `locate`.
+#[derive(Debug, Args)]
+pub struct LocateArgs {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory (unless -D or PGDATA names it), then what to look for: paths, OIDs or names
+    /// ([database.]schema.table).
+    #[arg(value_name = "DATADIR|PATH|OID|NAME", required = true)]
+    pub what: Vec<String>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A finding's code, such as page.checksum-mismatch; without one, all codes are listed.
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write pgfsck.1 and one page per command there, instead of the main page to stdout.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub output: Option<PathBuf>,
+}
+
+/// Reads `OLD=NEW`; a backslash escapes an equals sign in OLD, as in pg_basebackup.
+fn parse_mapping(text: &str) -> Result<TablespaceMapping, String> {
+    let mut old = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if chars.peek() == Some(&'=') => old.extend(chars.next()),
+            '=' => {
+                let new: String = chars.collect();
+                if old.is_empty() || new.is_empty() {
+                    break;
+                }
+                return Ok(TablespaceMapping { old: old.into(), new: new.into() });
+            }
+            c => old.push(c),
+        }
+    }
+    Err("expected OLD=NEW".to_owned())
+}
+
+/// Reads `FORMAT=FILE`.
+fn parse_report(text: &str) -> Result<(ReportFormat, PathBuf), String> {
+    let (format, file) = text.split_once('=').ok_or("expected FORMAT=FILE")?;
+    let format = ReportFormat::from_str(format, false)?;
+    if file.is_empty() {
+        return Err("expected FORMAT=FILE".to_owned());
+    }
+    Ok((format, file.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mappings_may_hold_an_escaped_equals_sign() {
+        let m = parse_mapping(r"/a\=b=/c=d").unwrap();
+        assert_eq!((m.old, m.new), (PathBuf::from("/a=b"), PathBuf::from("/c=d")));
+        for bad in ["", "=", "/a", "/a=", "=/b"] {
+            assert!(parse_mapping(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! stdout and stderr: a closed pipe ends quietly, errors look as PostgreSQL's programs print them.
+
+use crate::text::plain;
+use pgfsck_volume::OpenError;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// The exit code for "could not examine".
+pub const INCOMPLETE: u8 = 2;
+
+/// Prints to stdout.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints a line to stderr, and does not mind if nobody listens.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "pgfsck: {text}");
+}
+
+/// A command that could not do its work.
+pub fn failure(e: &anyhow::Error) -> ExitCode {
+    let closed = e.chain().filter_map(|c| c.downcast_ref::<io::Error>());
+    if closed.into_iter().any(|io| io.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    complain(&format!("error: {}", plain(&format!("{e:#}"))));
+    if let Some(OpenError::NotADataDirectory { detail, .. }) = e.downcast_ref() {
+        complain(&format!("detail: {}", plain(detail)));
+        complain("hint: Name the directory that holds PG_VERSION and global/pg_control.");
+    }
+    if let Some(OpenError::Several { .. }) = e.downcast_ref() {
+        complain("hint: Name one of them.");
+    }
+    ExitCode::from(INCOMPLETE)
+}
+
+/// A command line that could not be understood, or a request for help or the version.
+pub fn usage(e: &clap::Error) -> ExitCode {
+    let _ = e.print();
+    if e.use_stderr() { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,106 @@
+//! GiST indexes (`access/gist.h`, `access/gist_private.h`).
+//!
+//! Block 0 is the root; there is no meta page. The last 16 bytes of every page
+//! (`GISTPageOpaqueData`):
+//!
+//! | at | size | field | meaning |
+//! |---|---|---|---|
+//! | 0 | 8 | `nsn` | LSN of the last split; two `u32`, high half first |
+//! | 8 | 4 | `rightlink` | right sibling; 0xFFFFFFFF is none |
+//! | 12 | 2 | `flags` | [`flags`] |
+//! | 14 | 2 | `gist_page_id` | 0xFF81 |
+//!
+//! An item is an index tuple: on a leaf `t_tid` is the heap tuple, on an inner page its block is the
+//! child and its offset 0xFFFF (0xFFFE: an entry that a crash before 9.1 left incomplete). A page
+//! deleted from 12 on holds the deleting transaction, 64 bits, at byte 24.
+
+use super::tuple::IndexTuple;
+use crate::ids::{BlockNumber, FullTransactionId, Lsn, OffsetNumber};
+use crate::page::{PAGE_HEADER_BYTES, Page};
+use crate::raw;
+
+/// `GIST_PAGE_ID`.
+pub const GIST_PAGE_ID: u16 = 0xFF81;
+/// `GIST_ROOT_BLKNO`.
+pub const GIST_ROOT: BlockNumber = BlockNumber(0);
+/// `sizeof(GISTPageOpaqueData)`.
+pub const OPAQUE_BYTES: usize = 16;
+/// `TUPLE_IS_VALID`: the offset number of an inner page's entry.
+pub const TUPLE_IS_VALID: OffsetNumber = OffsetNumber(0xFFFF);
+/// `TUPLE_IS_INVALID`: of one that a crash before 9.1 left incomplete.
+pub const TUPLE_IS_INVALID: OffsetNumber = OffsetNumber(0xFFFE);
+
+/// Bits of the flags.
+pub mod flags {
+    /// `F_LEAF`.
+    pub const LEAF: u16 = 1;
+    /// `F_DELETED`.
+    pub const DELETED: u16 = 1 << 1;
+    /// `F_TUPLES_DELETED`.
+    pub const TUPLES_DELETED: u16 = 1 << 2;
+    /// `F_FOLLOW_RIGHT`: the right sibling's downlink is missing.
+    pub const FOLLOW_RIGHT: u16 = 1 << 3;
+    /// `F_HAS_GARBAGE` (hint).
+    pub const HAS_GARBAGE: u16 = 1 << 4;
+    /// All that are known.
+    pub const KNOWN: u16 = 0x1F;
+}
+
+/// `GISTPageOpaqueData`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GistOpaque {
+    /// `nsn`.
+    pub nsn: Lsn,
+    /// `rightlink`.
+    pub right: BlockNumber,
+    /// `flags`.
+    pub flags: u16,
+    /// `gist_page_id`: [`GIST_PAGE_ID`].
+    pub page_id: u16,
+}
+
+impl GistOpaque {
+    /// Decodes a page's last 16 bytes, wherever `pd_special` points.
+    #[inline]
+    #[must_use]
+    pub fn decode(page: &Page<'_>) -> Self {
+        let bytes = page.tail::<OPAQUE_BYTES>().unwrap_or(&[0; OPAQUE_BYTES]);
+        let order = page.order();
+        Self {
+            nsn: raw::lsn(bytes, 0, order).unwrap_or_default(),
+            right: BlockNumber(raw::u32(bytes, 8, order).unwrap_or(0)),
+            flags: raw::u16(bytes, 12, order).unwrap_or(0),
+            page_id: raw::u16(bytes, 14, order).unwrap_or(0),
+        }
+    }
+
+    /// `GistPageIsLeaf`.
+    #[inline]
+    #[must_use]
+    pub fn is_leaf(&self) -> bool {
+        self.flags & flags::LEAF != 0
+    }
+
+    /// `GistPageIsDeleted`.
+    #[inline]
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.flags & flags::DELETED != 0
+    }
+}
+
+/// The child that an inner page's entry leads to; `None` for an entry left incomplete.
+#[inline]
+#[must_use]
+pub fn downlink(tuple: &IndexTuple<'_>) -> Option<BlockNumber> {
+    (tuple.tid().offset != TUPLE_IS_INVALID).then_some(tuple.tid().block)
+}
+
+/// The transaction that deleted a page (12+), where the page has room for it below `pd_lower`.
+#[must_use]
+pub fn delete_xid(page: &Page<'_>) -> Option<FullTransactionId> {
+    if !GistOpaque::decode(page).is_deleted() || page.lower() < PAGE_HEADER_BYTES + 8 {
+        return None;
+    }
+    raw::u64(page.bytes(), PAGE_HEADER_BYTES, page.order()).map(FullTransactionId)
+}

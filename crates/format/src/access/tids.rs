@@ -1,0 +1,137 @@
+//! The heap TIDs of any index page.
+
+use super::{AccessMethod, btree, gin, gist, hash, live_items, live_tuples, spgist};
+use crate::error::DecodeError;
+use crate::ids::{ItemPointer, OffsetNumber};
+use crate::page::Page;
+
+/// Yields every heap TID that a page of an index holds, with the line pointer it stands in.
+///
+/// Only entries that searches can reach: nothing from meta, inner, deleted, half-dead and unused
+/// pages, and no high keys. Entries marked `LP_DEAD` are passed over, because the mark is a hint set
+/// without WAL on entries whose heap tuple nobody sees any more. The TIDs of all others must lie
+/// within the heap and lead to a line pointer that is in use: VACUUM removes them before it frees the
+/// line pointer or truncates the heap. On a GIN posting tree's leaf the number is that of the
+/// compressed list within the page (0 where there are none). BRIN holds no TIDs.
+///
+/// The page is taken for one of `am`; ask [`PageKind::identify`](super::PageKind::identify) first.
+///
+/// # Errors
+/// The first entry that does not fit in the page or in its own bounds; those before it were yielded.
+pub fn heap_tids(
+    page: &Page<'_>,
+    am: AccessMethod,
+    mut f: impl FnMut(OffsetNumber, ItemPointer),
+) -> Result<(), DecodeError> {
+    if page.is_new() {
+        return Ok(());
+    }
+    match am {
+        AccessMethod::Btree => btree_tids(page, f),
+        AccessMethod::Hash => {
+            if hash::HashOpaque::decode(page).holds_tuples() {
+                live_tuples(page, |number, tuple| {
+                    f(number, tuple.tid());
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        }
+        AccessMethod::Gist => {
+            let opaque = gist::GistOpaque::decode(page);
+            if opaque.is_leaf() && !opaque.is_deleted() {
+                live_tuples(page, |number, tuple| {
+                    f(number, tuple.tid());
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        }
+        AccessMethod::Gin => gin_tids(page, f),
+        AccessMethod::SpGist => {
+            let opaque = spgist::SpGistOpaque::decode(page);
+            if opaque.is_leaf() && !opaque.is_meta() {
+                live_items(page, |number, bytes| {
+                    let tuple = spgist::LeafTuple::decode(bytes, page.order())?;
+                    if tuple.state == spgist::TupleState::Live {
+                        f(number, tuple.tid);
+                    }
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        }
+        AccessMethod::Brin => Ok(()),
+    }
+}
+
+/// The heap TIDs of a B-tree page.
+fn btree_tids(
+    page: &Page<'_>,
+    mut f: impl FnMut(OffsetNumber, ItemPointer),
+) -> Result<(), DecodeError> {
+    let opaque = btree::BtreeOpaque::decode(page);
+    if !opaque.is_leaf() || opaque.is_ignored() || opaque.has(btree::flags::META) {
+        return Ok(());
+    }
+    let fmt = page.format();
+    let first = opaque.first_data();
+    live_tuples(page, |number, tuple| {
+        if number < first {
+            return Ok(());
+        }
+        match btree::classify(&tuple, number, &opaque, fmt) {
+            btree::TupleKind::Plain(tid) => f(number, tid),
+            btree::TupleKind::Posting { count, array_at } => {
+                btree::posting_tids(&tuple, count, array_at, fmt.order)?
+                    .for_each(|tid| f(number, tid));
+            }
+            btree::TupleKind::Pivot { .. } => {}
+        }
+        Ok(())
+    })
+}
+
+/// The heap TIDs of a GIN page.
+fn gin_tids(
+    page: &Page<'_>,
+    mut f: impl FnMut(OffsetNumber, ItemPointer),
+) -> Result<(), DecodeError> {
+    let order = page.order();
+    match gin::GinOpaque::decode(page).kind() {
+        gin::GinPageKind::Pending => live_tuples(page, |number, tuple| {
+            f(number, tuple.tid());
+            Ok(())
+        }),
+        gin::GinPageKind::EntryLeaf => live_tuples(page, |number, tuple| {
+            match gin::posting(&tuple, order)? {
+                gin::Posting::Tree(_) => {}
+                gin::Posting::Plain(tids) => tids.for_each(|tid| f(number, tid)),
+                gin::Posting::List(_, segments) => {
+                    for segment in segments {
+                        for tid in segment?.tids() {
+                            f(number, tid?);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        }),
+        gin::GinPageKind::DataLeaf => {
+            for (segment, number) in gin::Segments::of_page(page).zip(1u16..) {
+                for tid in segment?.tids() {
+                    f(OffsetNumber(number), tid?);
+                }
+            }
+            Ok(())
+        }
+        gin::GinPageKind::DataLeafUncompressed => {
+            gin::uncompressed_tids(page).for_each(|tid| f(OffsetNumber(0), tid));
+            Ok(())
+        }
+        gin::GinPageKind::Meta
+        | gin::GinPageKind::Deleted
+        | gin::GinPageKind::EntryInner
+        | gin::GinPageKind::DataInner => Ok(()),
+    }
+}
