@@ -220,16 +220,7 @@ impl Reading<'_> {
             database: self.database.oid,
             number,
         };
-        let have = scan(self.source, layout, locator, losses, each);
-        let counted = self.relations.relation(Oid(catalog.oid)).map(|r| r.pages);
-        crate::read::report_missing_blocks(
-            self.source,
-            layout,
-            locator,
-            have,
-            counted.unwrap_or(0),
-            losses,
-        );
+        scan(self.source, layout, locator, losses, each);
     }
 
     fn attributes(&self, out: &mut Attributes) {

@@ -155,12 +155,7 @@ const MAX_TRIES: usize = 16;
 impl ClusterCatalog {
     /// Reads the shared catalogs of a stopped cluster. Nothing that is damaged stops it.
     #[must_use]
-    pub fn load(
-        volume: &dyn Volume,
-        fmt: ClusterFormat,
-        catalog_version: u32,
-        stop: Stop,
-    ) -> Self {
+    pub fn load(volume: &dyn Volume, fmt: ClusterFormat, catalog_version: u32, stop: Stop) -> Self {
         let paths = Paths::new(fmt, catalog_version);
         let transactions = Transactions::new(volume, fmt, stop);
         let source = Source {

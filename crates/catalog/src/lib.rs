@@ -19,6 +19,7 @@
 )]
 
 mod attributes;
+mod blocks;
 mod cluster;
 mod database;
 pub mod descriptors;
@@ -41,9 +42,7 @@ pub use lost::{Losses, Lost, LostWhy};
 pub use map_file::MapFile;
 pub use names::{NameRef, Names, decode_name, decode_text};
 pub use paths::Paths;
-pub use relation::{
-    Am, Claim, HEAP_AM, IndexColumn, IndexInfo, Persistence, RelKind, Relation,
-};
+pub use relation::{Am, Claim, HEAP_AM, IndexColumn, IndexInfo, Persistence, RelKind, Relation};
 pub use xact::{
     CommitLog, MultiXactEnd, PreparedTransactions, RowFate, RowTrust, RowVerdict, Stop,
     Transactions, XidStatus,

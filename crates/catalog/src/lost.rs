@@ -62,7 +62,7 @@ pub enum LostWhy {
     FewerBlocks {
         /// Blocks in the files.
         have: u32,
-        /// `pg_class.relpages` of the catalog's own row, or the end of the segment before.
+        /// What the catalog's index needs, or the end of a segment that is not the last.
         expect: u32,
     },
     /// A line pointer leads outside its page.

@@ -71,7 +71,10 @@ mod tests {
         };
         let path = |l, f, s| paths.file(l, f, s).to_string();
         assert_eq!(path(at(1664, 0, 1262), ForkNumber::Main, 0), "global/1262");
-        assert_eq!(path(at(1663, 5, 16384), ForkNumber::Main, 2), "base/5/16384.2");
+        assert_eq!(
+            path(at(1663, 5, 16384), ForkNumber::Main, 2),
+            "base/5/16384.2"
+        );
         assert_eq!(
             path(at(16400, 5, 7), ForkNumber::Vm, 1),
             "pg_tblspc/16400/PG_9.6_201608131/5/7_vm.1"

@@ -422,7 +422,9 @@ impl Claim {
                 format!("{name}, created by transaction {xid}, which is prepared and still open")
             }
             (RowFate::InsertedInProgress { xid }, true) => {
-                format!("new storage of {name}, made by transaction {xid}, which is prepared and still open")
+                format!(
+                    "new storage of {name}, made by transaction {xid}, which is prepared and still open"
+                )
             }
             (RowFate::Deleted { xid }, false) => format!("{name}, dropped by transaction {xid}"),
             (RowFate::Deleted { xid } | RowFate::Updated { xid }, _) => {

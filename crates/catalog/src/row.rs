@@ -62,7 +62,8 @@ impl<'a> Row<'a> {
     }
 
     pub(crate) fn i16(&self, place: Column) -> Result<i16, LostWhy> {
-        self.array(place).map(|b| self.fmt.order.u16(b).cast_signed())
+        self.array(place)
+            .map(|b| self.fmt.order.u16(b).cast_signed())
     }
 
     pub(crate) fn u32(&self, place: Column) -> Result<u32, LostWhy> {

@@ -6,7 +6,7 @@ use crate::lost::{Losses, Lost, LostWhy};
 use crate::map_file::MapFile;
 use crate::names::{UTF8, decode_name, decode_text};
 use crate::row::{Column, Row};
-use crate::scan::{EachRow, Source, scan};
+use crate::scan::{EachRow, Source, scan_with_index};
 use crate::toast;
 use crate::xact::RowFate;
 use pgfsck_format::attribute::Datum;
@@ -51,7 +51,8 @@ fn scan_shared(
 ) {
     match shared_locator(source, map, Oid(catalog.oid)) {
         Some(locator) => {
-            scan(source, layout, locator, losses, each);
+            let index = shared_locator(source, map, Oid(catalog.key_index));
+            scan_with_index(source, layout, locator, index, losses, each);
         }
         None => losses.push(Lost {
             catalog: catalog.name,
@@ -121,11 +122,7 @@ enum Text {
 }
 
 /// Reads pg_database, and what of it lies in its TOAST table.
-pub(crate) fn databases(
-    source: Source<'_>,
-    map: &MapFile,
-    losses: &mut Losses,
-) -> Found<Database> {
+pub(crate) fn databases(source: Source<'_>, map: &MapFile, losses: &mut Losses) -> Found<Database> {
     let layout = PG_DATABASE.layout(source.fmt);
     let at = Columns::of(&layout);
     let mut pending: Vec<Pending> = Vec::new();
@@ -259,9 +256,10 @@ fn read_text(datum: Datum<'_>) -> Result<Text, LostWhy> {
     Ok(match datum {
         Datum::Null | Datum::Missing => Text::Null,
         Datum::Varlena(Varlena::External(pointer)) => Text::Elsewhere(pointer),
-        Datum::Varlena(v) => {
-            Text::Here(decode_text(&v.detoast_inline(toast::MAX_VALUE_BYTES)?, UTF8))
-        }
+        Datum::Varlena(v) => Text::Here(decode_text(
+            &v.detoast_inline(toast::MAX_VALUE_BYTES)?,
+            UTF8,
+        )),
         Datum::Fixed(b) | Datum::CString(b) => Text::Here(decode_name(b, UTF8)),
     })
 }

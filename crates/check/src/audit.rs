@@ -15,7 +15,7 @@ use crate::tablespaces::{self, Directories};
 use crate::transactions::Inserters;
 use crate::versions::{self, Witness};
 use crate::{orphans, presume, relmaps, slru, top, wal};
-use pgfsck_catalog::{Attributes, ClusterCatalog, Database, DatabaseCatalog, MultiXactEnd};
+use pgfsck_catalog::{Attributes, ClusterCatalog, Database, DatabaseCatalog, LostWhy, MultiXactEnd};
 use pgfsck_format::backup_label::BackupLabel;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::postmaster_pid::PostmasterPid;
@@ -108,7 +108,9 @@ impl<'a> Run<'a> {
         };
         let stop = self.stop(known.control.as_ref());
         let cx = Cx { volume: self.volume, fmt, stop, level: self.options.level, sink: self.sink };
-        Examination { cx, control: known.control.as_ref() }.examine(own);
+        // A pg_control with a wrong CRC tells the format, if that makes sense; nothing is held against it.
+        let control = known.control.as_ref().filter(|_| known.believed);
+        Examination { cx, control }.examine(own);
     }
 
     /// Whether a server holds the directory; reports it.
@@ -288,6 +290,28 @@ fn report_losses(cx: &Cx<'_>, losses: &pgfsck_catalog::Losses) {
     }
 }
 
+/// pg_class lost the row that describes itself, so that nothing else will examine its file: what its
+/// reading lost is damage.
+fn report_lost_pg_class(cx: &Cx<'_>, catalog: &DatabaseCatalog, database: &Arc<DatabaseRef>) {
+    let settled = cx.standing().is_settled();
+    for lost in catalog.losses.iter().filter(|l| settled && l.catalog == "pg_class") {
+        let place = Place { database: Some(database.clone()), block: lost.block, ..Place::file(lost.path.clone()) };
+        let finding = match lost.why {
+            LostWhy::Zeroed => Finding::new(&codes::PAGE_ZEROED, place, "the page is all zero, and held rows of pg_class")
+                .values("an all-zero page", "a page with content"),
+            LostWhy::FewerBlocks { have, expect } => {
+                Finding::new(&codes::RELATION_TRUNCATED, place, "the end is gone, and held rows of pg_class")
+                    .values(format!("{have} blocks"), format!("at least {expect} blocks"))
+            }
+            _ => continue, // the page itself has its finding
+        };
+        cx.sink.report(finding);
+    }
+}
+
+/// `RelationRelationId` (`catalog/pg_class.h`).
+pub(crate) const PG_CLASS: Oid = Oid(1259);
+
 /// The least frozen ids of all databases, if all of them are known.
 fn oldest(catalog: &ClusterCatalog) -> Oldest {
     if !catalog.databases_complete {
@@ -389,6 +413,9 @@ impl Whole<'_> {
         relmaps::check(cx, &database.directory, false, Some(named));
         let relations = self.catalog.load_database(cx.volume, database);
         report_losses(cx, &relations.losses);
+        if relations.relation(PG_CLASS).is_none() {
+            report_lost_pg_class(cx, &relations, named);
+        }
         let attributes = self.catalog.load_attributes(cx.volume, database, &relations);
         report_losses(cx, &attributes.losses);
         self.relations(named, &relations, &attributes, &self.list(database.oid));

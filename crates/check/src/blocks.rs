@@ -8,14 +8,12 @@ use pgfsck_format::BlockNumber;
 pub struct BlockRuns {
     /// Half-open, ascending, disjoint.
     runs: Vec<(u32, u32)>,
-    len: u64,
 }
 
 impl BlockRuns {
     /// Adds a block that is not before any block already there (scans go upwards).
     pub fn push(&mut self, block: BlockNumber) {
         let next = block.0.saturating_add(1);
-        self.len += 1;
         match self.runs.last_mut() {
             Some(run) if run.1 == block.0 => run.1 = next,
             _ => self.runs.push((block.0, next)),
@@ -24,7 +22,6 @@ impl BlockRuns {
 
     /// Takes over the blocks of a later stretch.
     pub fn append(&mut self, later: Self) {
-        self.len += later.len;
         let mut rest = later.runs.into_iter();
         if let Some(first) = rest.next() {
             match self.runs.last_mut() {
@@ -40,18 +37,6 @@ impl BlockRuns {
     pub fn contains(&self, block: BlockNumber) -> bool {
         let i = self.runs.partition_point(|r| r.1 <= block.0);
         self.runs.get(i).is_some_and(|r| r.0 <= block.0)
-    }
-
-    /// How many blocks there are.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
     }
 
     /// All blocks, ascending.
@@ -109,7 +94,6 @@ mod tests {
         assert_eq!(a.iter().map(|b| b.0).collect::<Vec<_>>(), [1, 2, 5, 6, 9]);
         assert_eq!(a.runs, [(1, 3), (5, 7), (9, 10)]);
         assert!(a.contains(BlockNumber(6)) && !a.contains(BlockNumber(7)) && !a.contains(BlockNumber(0)));
-        assert_eq!(a.len(), 5);
     }
 
     #[test]

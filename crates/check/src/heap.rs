@@ -10,7 +10,7 @@ use crate::finding::{Finding, Place};
 use crate::scan::PageCheck;
 use crate::transactions::Inserters;
 
-use pgfsck_format::attribute::{AttributeShape, Datum};
+use pgfsck_format::attribute::TupleShape;
 use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader};
 use pgfsck_format::item::{ItemId, ItemState};
 use pgfsck_format::page::Page;
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub struct HeapShape {
     /// Its columns in order, dropped ones included; empty if the catalog cannot say.
-    pub columns: Vec<AttributeShape>,
+    pub columns: TupleShape,
     /// `reltoastrelid`; 0 for none.
     pub toast_relid: Oid,
     /// Whether the columns can be trusted: the catalog row is proven and pg_attribute was whole.
@@ -283,7 +283,7 @@ impl<'a> HeapCheck<'a> {
         if !self.shape.known {
             return;
         }
-        let columns = self.shape.columns.len();
+        let columns = self.shape.columns.attributes().len();
         if usize::from(tuple.natts()) > columns {
             if self.inserter_committed(&tuple) {
                 self.summary.misfits += 1;
@@ -303,44 +303,36 @@ impl<'a> HeapCheck<'a> {
     /// The columns, one after the other, end where the tuple ends.
     fn check_columns(&mut self, tuple: &HeapTupleHeader<'_>, at: &Place, number: OffsetNumber) {
         let shape = self.shape;
-        let mut walk = tuple.attributes(&shape.columns, self.fmt);
-        let mut problem = None;
-        let mut attribute = 0;
-        for datum in &mut walk {
-            match datum {
-                Ok((_, Datum::Varlena(Varlena::External(pointer)))) if pointer.toast_relid != shape.toast_relid => {
-                    if tuple.xmax_invalid() {
-                        problem = Some((
-                            format!("TOAST table {}", pointer.toast_relid),
-                            format!("TOAST table {}", shape.toast_relid),
-                            "the value points to another relation's TOAST table",
-                        ));
-                        break;
-                    }
-                }
-                Ok((_, Datum::Missing)) => break,
-                Ok(_) => {}
-                Err(e) => {
-                    attribute = e.attnum.saturating_sub(1);
-                    problem = Some((
-                        e.to_string(),
-                        format!("a value within the tuple's {} bytes", tuple.bytes().len()),
-                        "the value does not fit in its tuple",
-                    ));
-                    break;
-                }
+        let mut stray = None;
+        let end = tuple.measure(&shape.columns, self.fmt, |attribute, value| match value {
+            Varlena::External(pointer) if pointer.toast_relid != shape.toast_relid => {
+                stray = stray.or(Some((attribute, pointer.toast_relid)));
             }
-            attribute += 1;
-        }
-        if problem.is_none() && walk.offset() != tuple.bytes().len() {
-            attribute = tuple.natts().saturating_sub(1);
-            problem = Some((
-                format!("the last column ends at byte {}", walk.offset()),
-                format!("{}, where the tuple ends", tuple.bytes().len()),
+            _ => {}
+        });
+        let length = tuple.bytes().len();
+        let (attribute, have, expect, what) = match (end, stray) {
+            (Err(e), _) => (
+                e.attnum.saturating_sub(1),
+                e.to_string(),
+                format!("a value within the tuple's {length} bytes"),
+                "the value does not fit in its tuple",
+            ),
+            (Ok(end), _) if end != length => (
+                tuple.natts().saturating_sub(1),
+                format!("the last column ends at byte {end}"),
+                format!("{length}, where the tuple ends"),
                 "the columns do not fill the tuple",
-            ));
-        }
-        let Some((have, expect, what)) = problem else { return };
+            ),
+            // A version that is on its way out may point to the chunks of a former TOAST table.
+            (Ok(_), Some((attribute, relid))) if tuple.xmax_invalid() => (
+                u16::try_from(attribute).unwrap_or(u16::MAX),
+                format!("TOAST table {relid}"),
+                format!("TOAST table {}", shape.toast_relid),
+                "the value points to another relation's TOAST table",
+            ),
+            (Ok(_), _) => return,
+        };
         if !self.inserter_committed(tuple) {
             return;
         }

@@ -6,13 +6,18 @@ use crate::finding::{Finding, Place};
 use crate::heap::{HeapSummary, ItemFate};
 use crate::maps::Witness;
 use crate::scan::PageCheck;
+use pgfsck_format::access::brin::{BrinMeta, revmap};
+use pgfsck_format::access::btree::{BtreeOpaque, TupleKind, classify};
+use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::access::{AccessMethod, LinkKind, PageKind, block_links, heap_tids};
+use pgfsck_format::attribute::AttributeShape;
+use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
 use std::collections::BTreeMap;
 
 /// Findings of one kind that are kept per piece; more are counted.
-const MAX_HELD: usize = 256;
+pub(crate) const MAX_HELD: usize = 256;
 
 /// The table that an index's entries point into.
 #[derive(Clone, Copy)]
@@ -28,6 +33,14 @@ pub struct IndexCheck<'h> {
     am: AccessMethod,
     blocks: u32,
     heap: Option<Heap<'h>>,
+    /// The index's columns, where the catalog knows them.
+    columns: Option<&'h [AttributeShape]>,
+    /// BRIN's meta page, once it was seen.
+    brin: Option<BrinMeta>,
+    /// Keys whose columns were walked, and those among them that do not fit.
+    pub keys: (u64, u64),
+    /// A BRIN range beyond the table's end: weak, because VACUUM leaves such ranges behind.
+    pub ranges_beyond: Option<Witness>,
     /// Blocks that are all zero.
     pub zero: BlockRuns,
     /// Pages looked at, and pages that are not of this access method.
@@ -51,11 +64,20 @@ pub struct IndexCheck<'h> {
 impl<'h> IndexCheck<'h> {
     /// A check of an index of `blocks` blocks; without a heap, entries are not followed.
     #[must_use]
-    pub fn new(am: AccessMethod, blocks: u32, heap: Option<Heap<'h>>) -> Self {
+    pub fn new(
+        am: AccessMethod,
+        blocks: u32,
+        columns: Option<&'h [AttributeShape]>,
+        heap: Option<Heap<'h>>,
+    ) -> Self {
         Self {
             am,
             blocks,
             heap,
+            columns,
+            brin: None,
+            keys: (0, 0),
+            ranges_beyond: None,
             zero: BlockRuns::default(),
             pages: (0, 0),
             referenced: BlockBits::default(),
@@ -96,6 +118,63 @@ impl<'h> IndexCheck<'h> {
         }
     }
 
+    /// The first entry of a B-tree leaf fits the index's columns: a page of another index mostly does not.
+    ///
+    /// A tuple's size is that of its columns, aligned (`index_form_tuple`, `access/common/indextuple.c`).
+    fn check_key(&mut self, page: &Page<'_>, at: &Place) {
+        let Some(columns) = self.columns else { return };
+        let opaque = BtreeOpaque::decode(page);
+        if !opaque.is_leaf() || opaque.is_ignored() {
+            return;
+        }
+        let fmt = page.format();
+        let number = opaque.first_data();
+        let item = page.item(number).filter(|i| i.state == ItemState::Normal);
+        let tuple = item.and_then(|i| page.item_bytes(i)).and_then(|b| IndexTuple::new(b, fmt).ok());
+        let Some(tuple) = tuple else { return };
+        if !matches!(classify(&tuple, number, &opaque, fmt), TupleKind::Plain(_)) {
+            return;
+        }
+        let mut walk = tuple.attributes(columns, columns.len(), tuple.size());
+        let error = walk.by_ref().find_map(Result::err);
+        self.keys.0 += 1;
+        let (have, expect) = match error {
+            Some(e) => (e.to_string(), "values within the entry".to_owned()),
+            None if fmt.maxalign(walk.offset()) == tuple.size() => return,
+            None => (format!("columns end at byte {}", walk.offset()), format!("{} bytes, aligned", tuple.size())),
+        };
+        self.keys.1 += 1;
+        if self.held.len() < MAX_HELD {
+            let finding =
+                Finding::new(&codes::INDEX_PAGE_INVALID, at.at_item(number), "the entry does not fit the index's columns");
+            self.held.push(finding.values(have, expect));
+        }
+    }
+
+    /// Ranges that a BRIN index knows, against the table's end.
+    fn check_ranges(&mut self, page: &Page<'_>, at: &Place, kind: PageKind) {
+        if kind == PageKind::BrinMeta {
+            self.brin = BrinMeta::decode(page).ok();
+        }
+        let (PageKind::BrinRevmap, Some(meta), Some(heap)) = (kind, self.brin, self.heap) else { return };
+        for (tid, slot) in revmap(page).zip(0u32..) {
+            if tid.offset.0 == 0 {
+                continue;
+            }
+            let start = meta.range_start(page.block(), slot, page.format());
+            if let Some(start) = start.filter(|s| s.0 >= heap.blocks) {
+                Witness::note(&mut self.ranges_beyond, start, || at.clone());
+            }
+        }
+    }
+
+    /// Whether the entries do not belong to this table, although the file is a sound index.
+    #[must_use]
+    pub fn leads_astray(&self) -> bool {
+        let (tids, wrong) = self.tids;
+        tids >= 8 && wrong * 10 > tids
+    }
+
     /// Blocks that must have content because others lead there, and are all zero.
     pub fn zeroed(&self) -> impl Iterator<Item = BlockNumber> + '_ {
         let fixed: &[u32] = match self.am {
@@ -127,6 +206,11 @@ impl PageCheck for IndexCheck<'_> {
             }
             return;
         }
+        match self.am {
+            AccessMethod::Btree => self.check_key(page, at),
+            AccessMethod::Brin => self.check_ranges(page, at, kind),
+            _ => {}
+        }
         let (am, blocks) = (self.am, self.blocks);
         let links = block_links(page, am, |link| {
             if link.kind == LinkKind::Redirect {
@@ -148,6 +232,9 @@ impl PageCheck for IndexCheck<'_> {
     }
 
     fn merge(&mut self, later: Self) {
+        self.brin = self.brin.or(later.brin);
+        self.keys = (self.keys.0 + later.keys.0, self.keys.1 + later.keys.1);
+        Witness::merge(&mut self.ranges_beyond, later.ranges_beyond);
         self.zero.append(later.zero);
         self.pages = (self.pages.0 + later.pages.0, self.pages.1 + later.pages.1);
         self.referenced.union(later.referenced);

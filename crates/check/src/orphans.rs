@@ -111,6 +111,7 @@ fn judge(
         };
         let message = format!("no catalog row claims this relation file, but {why}; {origin}; {what}");
         cx.sink.report(Finding::new(&codes::FILE_UNCLAIMED, place, message));
+        return cx.standing(); // it may well be somebody's
     }
     Standing::Discarded
 }
@@ -141,6 +142,6 @@ fn scan_pages(cx: &Cx<'_>, directory: &RelationDirectory, files: &[RelFile], pla
         let Some(fork) = run.first().map(|f| f.name.fork) else { continue };
         let at = Place { fork: Some(fork), ..place.clone() };
         let segments = chain(cx, directory, run, &at, false).segments;
-        scan(cx, &ForkFiles { fork, segments, place: at, standing }, HeaderOnly::default);
+        scan(cx, &ForkFiles { segments, place: at, standing }, HeaderOnly::default);
     }
 }

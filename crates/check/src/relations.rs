@@ -4,6 +4,7 @@
 //! A table and its indexes are one unit of work: the table and its maps first, then the indexes
 //! against what the table's scan has shown. Units run in parallel.
 
+use crate::audit::PG_CLASS;
 use crate::codes;
 use crate::context::{Cx, Level, Standing};
 use crate::finding::{DatabaseRef, Finding, Place, RelationRef, Severity};
@@ -18,7 +19,7 @@ use crate::sink::Counters;
 use crate::transactions::Inserters;
 use pgfsck_catalog::{Attributes, DatabaseCatalog, Paths, Persistence, RelKind, Relation};
 use pgfsck_format::access::AccessMethod;
-use pgfsck_format::attribute::AttributeShape;
+use pgfsck_format::attribute::{AttributeShape, TupleShape};
 use pgfsck_format::{BlockNumber, ForkNumber, Oid, RelFileLocator};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -184,7 +185,6 @@ impl<'a> DatabasePass<'a> {
     fn files(&self, target: &Target<'a>, fork: ForkNumber) -> Option<ForkFiles> {
         let chain = target.forks.get(&fork)?;
         Some(ForkFiles {
-            fork,
             segments: chain.segments.clone(),
             place: Place { fork: Some(fork), ..target.place.clone() },
             standing: self.standing(target.relation, fork),
@@ -234,7 +234,7 @@ impl<'a> DatabasePass<'a> {
             .all_of(relation)
             .and_then(|list| list.iter().map(|a| a.shape(self.cx.fmt)).collect());
         let known = columns.is_some() && self.cx.standing().is_settled() && relation.trust.is_proven();
-        HeapShape { columns: columns.unwrap_or_default(), toast_relid: relation.toast_oid, known }
+        HeapShape { columns: TupleShape::new(columns.unwrap_or_default()), toast_relid: relation.toast_oid, known }
     }
 
     /// A heap and its maps.
@@ -334,8 +334,11 @@ impl<'a> DatabasePass<'a> {
         let judged = self.is_judged(target.relation, am);
         let follow = heap.filter(|h| h.comparable && judged && files.standing.is_settled());
         let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
+        let shape = self.shape(target.relation);
+        let columns = shape.known.then_some(shape.columns.attributes());
         let check = scan(&self.cx, &files, || {
-            IndexCheck::new(am, blocks, follow.map(|h| Heap { summary: &h.summary, blocks: h.blocks }))
+            let heap = follow.map(|h| Heap { summary: &h.summary, blocks: h.blocks });
+            IndexCheck::new(am, blocks, columns, heap)
         });
         if files.standing == Standing::Discarded || !judged {
             return;
@@ -353,11 +356,18 @@ impl<'a> DatabasePass<'a> {
     /// What an index's scan has shown.
     fn judge_index(&self, target: &Target<'a>, files: &ForkFiles, check: IndexCheck<'_>, evidence: &mut Evidence) {
         let place = &target.place;
-        let (pages, foreign) = check.pages;
-        if foreign * 2 > pages {
-            let message = format!("{foreign} of {pages} pages are not of this index's access method");
+        let ((pages, foreign), (keys, misfits)) = (check.pages, check.keys);
+        let wrong = if foreign * 2 > pages {
+            Some(format!("{foreign} of {pages} pages are not of this index's access method"))
+        } else if keys >= 4 && misfits * 2 > keys {
+            Some(format!("{misfits} of {keys} entries looked at do not fit the index's columns"))
+        } else {
+            None
+        };
+        if let Some(what) = wrong {
+            let message = format!("{what}: the file holds another relation's content");
             let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place.clone(), message);
-            self.cx.sink.report(finding.values(format!("{foreign} foreign pages"), "pages of this index"));
+            self.cx.sink.report(finding.values(what, "the content of this index"));
             return;
         }
         for f in &check.held {
@@ -380,40 +390,62 @@ impl<'a> DatabasePass<'a> {
         } else {
             self.compare_with_relpages(target, blocks, None);
         }
-        if let Some(w) = check.tids_beyond {
-            evidence.beyond.push((format!("index {}", self.catalog.name(target.relation)), w));
-        }
-        for (block, at) in check.into_zero {
-            evidence.zeroed.entry(block).or_insert_with(|| {
-                format!("an entry of index {} ({}) points to it", self.catalog.name(target.relation), at.path)
-            });
-        }
-        evidence.dangling.push(Dangling {
-            index: self.catalog.name(target.relation).to_owned(),
+        evidence.indexes.push(IndexWord {
+            name: self.catalog.name(target.relation).to_owned(),
             place: place.clone(),
+            astray: check.leads_astray(),
             tids: check.tids.0,
             wrong: check.tids.1,
-            findings: check.dangling,
+            beyond: check.tids_beyond,
+            ranges_beyond: check.ranges_beyond,
+            into_zero: check.into_zero,
+            dangling: check.dangling,
         });
     }
 
     /// Everything known about a heap, put together.
+    ///
+    /// Entries of an index that mostly lead nowhere say that index and table do not belong together. If
+    /// all wrong entries lead beyond the end, the table lost its end. If other indexes fit, the index is
+    /// the stranger; it then has no say about the table.
     fn conclude(&self, target: &Target<'a>, heap: &ScannedHeap, evidence: Evidence) {
         if !heap.comparable {
             return;
         }
         let Some(files) = self.files(target, ForkNumber::Main) else { return };
+        let Evidence { mut beyond, mut zeroed, indexes } = evidence;
+        let (strangers, indexes) = split_strangers(indexes);
+        for stranger in strangers {
+            let what = format!("{} of {} entries lead to no row of the table", stranger.wrong, stranger.tids);
+            let message = format!("{what}: this index and the table do not belong together");
+            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, stranger.place, message);
+            self.cx.sink.report(finding.values(what, "entries for rows of the table"));
+        }
+        let mut hints: Vec<Witness> = heap.fsm_beyond.iter().cloned().collect();
+        for index in indexes {
+            beyond.extend(index.beyond.map(|w| (format!("index {}", index.name), w)));
+            hints.extend(index.ranges_beyond);
+            for (block, at) in index.into_zero {
+                let why = || format!("an entry of index {} ({}) points to it", index.name, at.path);
+                zeroed.entry(block).or_insert_with(why);
+            }
+            let listed = index.dangling.len() as u64;
+            index.dangling.into_iter().for_each(|f| self.cx.sink.report(f));
+            if listed == DANGLING_LISTED {
+                let message = "further entries may lead to no row; not listed singly";
+                self.cx.sink.report(Finding::new(&codes::INDEX_TID_INVALID, index.place, message));
+            }
+        }
         // The most widely attested statement speaks for all.
-        if let Some((who, w)) = evidence.beyond.iter().max_by_key(|(_, w)| (w.count, w.block)) {
+        if let Some((who, w)) = beyond.iter().max_by_key(|(_, w)| (w.count, w.block)) {
             self.report_truncated(target, heap.blocks, w, who, Severity::Error);
         } else {
-            self.compare_with_relpages(target, heap.blocks, heap.fsm_beyond.as_ref());
+            self.compare_with_relpages(target, heap.blocks, hints.first());
         }
-        self.report_dangling(target, evidence.dangling);
-        for (block, why) in &evidence.zeroed {
+        for (block, why) in &zeroed {
             self.report_zeroed(&target.place, &files, *block, "the page is all zero", why, Severity::Error);
         }
-        self.report_unproven_zeroes(target, heap, &files, &evidence.zeroed);
+        self.report_unproven_zeroes(target, heap, &files, &zeroed);
     }
 
     /// All-zero pages between others of which no index and no visibility map proves that they had
@@ -493,41 +525,19 @@ impl<'a> DatabasePass<'a> {
     /// pg_class.relpages: what VACUUM, ANALYZE or an index build counted. Relations shrink only by
     /// VACUUM and TRUNCATE, which write the new count, unless interrupted just then: a suspicion, and with
     /// the free space map's word a proof.
-    fn compare_with_relpages(&self, target: &Target<'a>, blocks: u32, fsm: Option<&Witness>) {
+    fn compare_with_relpages(&self, target: &Target<'a>, blocks: u32, hint: Option<&Witness>) {
         let relation = target.relation;
         let counted = u32::try_from(relation.pages).unwrap_or(0);
-        if counted <= blocks || !relation.trust.is_proven() {
+        // VACUUM FULL of pg_class cannot write into the copy it is making: the old count stays
+        // (`swap_relation_files`, `commands/cluster.c`).
+        let stale = [relation.oid, relation.index_of].contains(&PG_CLASS);
+        if counted <= blocks || stale || !relation.trust.is_proven() {
             return;
         }
-        let severity = if fsm.is_some() { Severity::Error } else { Severity::Warning };
+        let severity = if hint.is_some() { Severity::Error } else { Severity::Warning };
         let w = Witness { block: BlockNumber(counted - 1), count: 1, place: target.place.clone() };
-        let who = if fsm.is_some() { "pg_class.relpages, and the free space map with it," } else { "pg_class.relpages" };
-        self.report_truncated(target, blocks, &w, who, severity);
-    }
-
-    /// Index entries that lead to no row: a few are damage of the index or the page, most of them say
-    /// that the two files do not belong together.
-    fn report_dangling(&self, target: &Target<'a>, dangling: Vec<Dangling>) {
-        for d in dangling {
-            let listed = d.findings.len() as u64;
-            if listed == 0 {
-                continue;
-            }
-            if d.wrong * 2 > d.tids && d.tids >= 8 {
-                let message = format!(
-                    "{} of {} entries of index {} lead to no row of the table: one of the two files is another relation's",
-                    d.wrong, d.tids, d.index
-                );
-                let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, target.place.clone(), message);
-                self.cx.sink.report(finding.values(format!("{} wrong entries ({})", d.wrong, d.place.path), "none"));
-                continue;
-            }
-            d.findings.into_iter().for_each(|f| self.cx.sink.report(f));
-            if d.wrong > listed {
-                let message = format!("{} more entries lead to no row; not listed singly", d.wrong - listed);
-                self.cx.sink.report(Finding::new(&codes::INDEX_TID_INVALID, d.place, message));
-            }
-        }
+        let who = hint.map_or("pg_class.relpages".to_owned(), |h| format!("pg_class.relpages, and {} with it,", h.place.path));
+        self.report_truncated(target, blocks, &w, &who, severity);
     }
 }
 
@@ -554,17 +564,34 @@ struct Evidence {
     beyond: Vec<(String, Witness)>,
     /// All-zero blocks that must have had content, and why.
     zeroed: BTreeMap<BlockNumber, String>,
-    /// Index entries that lead to no row.
-    dangling: Vec<Dangling>,
+    /// What each index says.
+    indexes: Vec<IndexWord>,
 }
 
-/// The entries of one index that lead to no row.
-struct Dangling {
-    index: String,
+/// What one index says about its table.
+struct IndexWord {
+    name: String,
     place: Place,
+    /// Whether so many entries lead nowhere that it is no index of this table.
+    astray: bool,
     tids: u64,
     wrong: u64,
-    findings: Vec<Finding>,
+    beyond: Option<Witness>,
+    ranges_beyond: Option<Witness>,
+    into_zero: BTreeMap<BlockNumber, Place>,
+    dangling: Vec<Finding>,
+}
+
+/// How many dangling entries of one piece of an index are listed at most.
+const DANGLING_LISTED: u64 = crate::index::MAX_HELD as u64;
+
+/// Takes out the indexes that do not belong to their table.
+fn split_strangers(indexes: Vec<IndexWord>) -> (Vec<IndexWord>, Vec<IndexWord>) {
+    let another_fits = indexes.iter().any(|i| i.tids >= 8 && i.wrong == 0);
+    indexes.into_iter().partition(|i| {
+        let within = i.wrong.saturating_sub(i.beyond.as_ref().map_or(0, |w| w.count));
+        i.astray && (another_fits || within * 10 > i.tids)
+    })
 }
 
 /// A relation's kind as findings name it.

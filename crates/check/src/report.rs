@@ -34,6 +34,12 @@ pub struct Report {
     pub elapsed_seconds: f64,
 }
 
+/// The JSON Schema (draft 2020-12) of [`Report`], as kept in `docs/report.schema.json`.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Report)
+}
+
 /// The result of an audit in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -264,7 +264,9 @@ mod tests {
 
     #[test]
     fn a_buffer_is_taken_page_by_page() {
-        let buffer: Vec<u8> = (0..5 * 1024 + 7).map(|i: u32| (i * i >> 3) as u8).collect();
+        let buffer: Vec<u8> = (0..5 * 1024 + 7)
+            .map(|i: u32| ((i * i) >> 3) as u8)
+            .collect();
         let mut got = Vec::new();
         each_checksum_raw(&buffer, 1024, ByteOrder::Big, |i, raw| got.push((i, raw)));
         let want: Vec<_> = buffer

@@ -58,7 +58,7 @@ fn fixtures() -> Vec<Fixture> {
         .collect();
     files.sort();
     let all: Vec<_> = files.iter().map(|path| load(path)).collect();
-    assert!(all.len() >= 80, "only {} pages", all.len());
+    assert!(all.len() >= 90, "only {} pages", all.len());
     all
 }
 
@@ -380,7 +380,7 @@ fn btree_items(f: &Fixture) -> String {
     if opaque.is_deleted() {
         return format!(", deleted by {:?}", btree::delete_xid(&page).unwrap());
     }
-    let (mut plain, mut posting, mut pivot) = (0, 0, 0);
+    let (mut plain, mut posting, mut pivot, mut with_tid) = (0, 0, 0, 0);
     for (number, bytes) in items(&page) {
         let tuple = IndexTuple::new(bytes, f.fmt).unwrap();
         assert_eq!(tuple.size(), bytes.len());
@@ -391,11 +391,14 @@ fn btree_items(f: &Fixture) -> String {
                 let tids = btree::posting_tids(&tuple, count, array_at, f.fmt.order).unwrap();
                 assert_ascending(tids, &f.name);
             }
-            btree::TupleKind::Pivot { .. } => pivot += 1,
+            btree::TupleKind::Pivot { heap_tid, .. } => {
+                pivot += 1;
+                with_tid += usize::from(heap_tid.is_some_and(|tid| tid.offset.0 > 0));
+            }
         }
     }
     format!(
-        ", level {} flags {:#x}: {plain} plain {posting} posting {pivot} pivot",
+        ", level {} flags {:#x}: {plain} plain {posting} posting {pivot} pivot, {with_tid} with TID",
         opaque.level, opaque.flags
     )
 }

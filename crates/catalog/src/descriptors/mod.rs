@@ -61,6 +61,8 @@ pub struct Catalog {
     pub name: &'static str,
     /// Its OID, the same in all majors.
     pub oid: u32,
+    /// OID of the unique index on its key (`…_oid_index`), the same in all majors; 0 for any TOAST table.
+    pub key_index: u32,
     /// Whether the whole cluster shares it (it lies in `global`).
     pub shared: bool,
     /// Whether pg_filenode.map, not pg_class, says where it lies.
@@ -118,12 +120,7 @@ impl Catalog {
         let mut numbered: Vec<(u8, &'static Column)> = self
             .columns
             .iter()
-            .filter_map(|c| {
-                c.attnums
-                    .get(layout)
-                    .filter(|&&n| n != 0)
-                    .map(|&n| (n, c))
-            })
+            .filter_map(|c| c.attnums.get(layout).filter(|&&n| n != 0).map(|&n| (n, c)))
             .collect();
         numbered.sort_by_key(|&(n, _)| n);
         numbered.into_iter().map(|(_, c)| c).collect()
@@ -232,7 +229,12 @@ mod tests {
                 assert_eq!(numbers, dense, "{} {major}", catalog.name);
             }
             assert!(catalog.layouts.is_sorted());
-            assert!(catalog.columns.iter().all(|c| c.attnums.len() == catalog.layouts.len()));
+            assert!(
+                catalog
+                    .columns
+                    .iter()
+                    .all(|c| c.attnums.len() == catalog.layouts.len())
+            );
         }
     }
 
@@ -252,8 +254,20 @@ mod tests {
         assert_eq!(at(&PG_INDEX, Major::V19, "indclass"), None);
         assert_eq!(at(&PG_DATABASE, Major::V17, "datcollate"), Some(96));
         assert_eq!(at(&PG_ATTRIBUTE, Major::V17, "attcollation"), Some(100));
-        assert!(PG_CLASS.layout(crate::tests::format(Major::V11)).oid_in_header);
-        assert!(!PG_CLASS.layout(crate::tests::format(Major::V12)).oid_in_header);
-        assert!(!PG_INDEX.layout(crate::tests::format(Major::V9_6)).oid_in_header);
+        assert!(
+            PG_CLASS
+                .layout(crate::tests::format(Major::V11))
+                .oid_in_header
+        );
+        assert!(
+            !PG_CLASS
+                .layout(crate::tests::format(Major::V12))
+                .oid_in_header
+        );
+        assert!(
+            !PG_INDEX
+                .layout(crate::tests::format(Major::V9_6))
+                .oid_in_header
+        );
     }
 }

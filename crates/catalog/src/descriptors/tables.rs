@@ -31,12 +31,22 @@ const ANYARRAY: Type = Type::new(2277, -1, b'd');
 
 /// A `NOT NULL` column.
 const fn req(name: &'static str, typ: Type, attnums: &'static [u8]) -> Column {
-    Column { name, typ, not_null: true, attnums }
+    Column {
+        name,
+        typ,
+        not_null: true,
+        attnums,
+    }
 }
 
 /// A column that may be null.
 const fn opt(name: &'static str, typ: Type, attnums: &'static [u8]) -> Column {
-    Column { name, typ, not_null: false, attnums }
+    Column {
+        name,
+        typ,
+        not_null: false,
+        attnums,
+    }
 }
 
 /// `pg_class`.
@@ -44,6 +54,7 @@ const fn opt(name: &'static str, typ: Type, attnums: &'static [u8]) -> Column {
 pub(super) const PG_CLASS: Catalog = Catalog {
     name: "pg_class",
     oid: 1259,
+    key_index: 2662,
     shared: false,
     mapped: true,
     layouts: &[V9_6, V10, V11, V12, V16, V18],
@@ -93,6 +104,7 @@ pub(super) const PG_CLASS: Catalog = Catalog {
 pub(super) const PG_ATTRIBUTE: Catalog = Catalog {
     name: "pg_attribute",
     oid: 1249,
+    key_index: 2659,
     shared: false,
     mapped: true,
     layouts: &[V9_6, V10, V11, V12, V14, V16, V17, V18],
@@ -136,6 +148,7 @@ pub(super) const PG_ATTRIBUTE: Catalog = Catalog {
 pub(super) const PG_TYPE: Catalog = Catalog {
     name: "pg_type",
     oid: 1247,
+    key_index: 2703,
     shared: false,
     mapped: true,
     layouts: &[V9_6, V12, V14, V16],
@@ -181,6 +194,7 @@ pub(super) const PG_TYPE: Catalog = Catalog {
 pub(super) const PG_INDEX: Catalog = Catalog {
     name: "pg_index",
     oid: 2610,
+    key_index: 2679,
     shared: false,
     mapped: false,
     layouts: &[V9_6, V11, V15],
@@ -214,6 +228,7 @@ pub(super) const PG_INDEX: Catalog = Catalog {
 pub(super) const PG_DATABASE: Catalog = Catalog {
     name: "pg_database",
     oid: 1262,
+    key_index: 2672,
     shared: true,
     mapped: true,
     layouts: &[V9_6, V12, V15, V16, V17],
@@ -249,6 +264,7 @@ pub(super) const PG_DATABASE: Catalog = Catalog {
 pub(super) const PG_NAMESPACE: Catalog = Catalog {
     name: "pg_namespace",
     oid: 2615,
+    key_index: 2685,
     shared: false,
     mapped: false,
     layouts: &[V9_6, V12, V16],
@@ -266,6 +282,7 @@ pub(super) const PG_NAMESPACE: Catalog = Catalog {
 pub(super) const PG_TABLESPACE: Catalog = Catalog {
     name: "pg_tablespace",
     oid: 1213,
+    key_index: 2697,
     shared: true,
     mapped: true,
     layouts: &[V9_6, V12, V16],
@@ -284,6 +301,7 @@ pub(super) const PG_TABLESPACE: Catalog = Catalog {
 pub(super) const PG_AM: Catalog = Catalog {
     name: "pg_am",
     oid: 2601,
+    key_index: 2652,
     shared: false,
     mapped: false,
     layouts: &[V9_6, V12],
@@ -300,6 +318,7 @@ pub(super) const PG_AM: Catalog = Catalog {
 pub(super) const PG_TOAST: Catalog = Catalog {
     name: "pg_toast",
     oid: 0,
+    key_index: 0,
     shared: false,
     mapped: false,
     layouts: &[V9_6],

@@ -1,14 +1,13 @@
 //! pg_index: the definitions of indexes.
 
-use super::CatalogPlace;
 use crate::descriptors::PG_INDEX;
 use crate::lost::{Losses, LostWhy};
 use crate::relation::{IndexColumn, IndexEntry, index_flags as flag};
 use crate::row::{Column, Row};
-use crate::scan::Source;
+use crate::scan::{Source, scan};
 use crate::xact::RowFate;
 use pgfsck_format::attribute::Datum;
-use pgfsck_format::{ByteOrder, Oid};
+use pgfsck_format::{ByteOrder, Oid, RelFileLocator};
 
 /// `INDEX_MAX_KEYS` of any sensible build; the entries keep counts in one byte.
 const MAX_COLUMNS: usize = 255;
@@ -16,12 +15,12 @@ const MAX_COLUMNS: usize = 255;
 /// Reads all live rows, sorted by the index's OID, and their columns.
 pub(super) fn read(
     source: Source<'_>,
-    place: Option<CatalogPlace>,
+    place: Option<RelFileLocator>,
     losses: &mut Losses,
 ) -> (Vec<IndexEntry>, Vec<IndexColumn>) {
     let mut entries = Vec::new();
     let mut columns = Vec::new();
-    let Some(place) = place else {
+    let Some(locator) = place else {
         return (entries, columns);
     };
     let layout = PG_INDEX.layout(source.fmt);
@@ -37,7 +36,10 @@ pub(super) fn read(
             (layout.optional("indislive"), flag::LIVE),
             (layout.optional("indisprimary"), flag::PRIMARY),
             (layout.optional("indisexclusion"), flag::EXCLUSION),
-            (layout.optional("indnullsnotdistinct"), flag::NULLS_NOT_DISTINCT),
+            (
+                layout.optional("indnullsnotdistinct"),
+                flag::NULLS_NOT_DISTINCT,
+            ),
         ],
         key: layout.column("indkey"),
         collation: layout.column("indcollation"),
@@ -46,7 +48,7 @@ pub(super) fn read(
         expressions: layout.column("indexprs"),
         predicate: layout.column("indpred"),
     };
-    place.scan(source, &layout, losses, &mut |row| {
+    scan(source, &layout, locator, losses, &mut |row| {
         if row.verdict.fate == RowFate::Live {
             entries.push(at.entry(row, source.fmt.order, &mut columns)?);
         }
@@ -82,7 +84,9 @@ impl Columns {
         columns: &mut Vec<IndexColumn>,
     ) -> Result<IndexEntry, LostWhy> {
         let count = |column: Column| {
-            u8::try_from(row.i16(column)?).map_err(|_| LostWhy::Column { column: column.name })
+            u8::try_from(row.i16(column)?).map_err(|_| LostWhy::Column {
+                column: column.name,
+            })
         };
         let natts = count(self.natts)?;
         let mut entry = IndexEntry {

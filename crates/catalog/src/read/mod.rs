@@ -4,16 +4,16 @@ mod index;
 mod pg_class;
 
 use crate::database::{DatabaseCatalog, find};
-use crate::descriptors::{Catalog, Layout, PG_AM, PG_CLASS, PG_INDEX, PG_NAMESPACE};
+use crate::descriptors::{Catalog, PG_AM, PG_CLASS, PG_INDEX, PG_NAMESPACE};
 use crate::lost::{Losses, Lost, LostWhy};
 use crate::map_file::MapFile;
 use crate::names::{NameRef, Names, decode_name};
 use crate::relation::{RelKind, Relation};
-use crate::scan::{EachRow, Source, scan};
+use crate::scan::{Source, scan};
 use crate::xact::RowFate;
-use pgfsck_format::{BlockNumber, ForkNumber, Oid, RelFileLocator, RelFileNumber, TransactionId};
-use pgfsck_volume::VolPath;
 use pg_class::ClassRows;
+use pgfsck_format::{ForkNumber, Oid, RelFileLocator, RelFileNumber, TransactionId};
+use pgfsck_volume::VolPath;
 
 /// Which database is read, and which of its relations are wanted.
 pub(crate) struct Target<'a> {
@@ -36,12 +36,19 @@ pub(crate) fn read(source: Source<'_>, target: &Target<'_>) -> DatabaseCatalog {
     let found = rows.names_itself;
     let placed = rows.placed.clone();
     let (mut relations, claims) = rows.finish(source, placed_by, &mut losses);
-    let mut place = |catalog: &'static Catalog| {
-        place_of(source, target, &placed, catalog, &mut losses)
-    };
+    let mut place =
+        |catalog: &'static Catalog| place_of(source, target, &placed, catalog, &mut losses);
     let (at_namespace, at_am, at_index) = (place(&PG_NAMESPACE), place(&PG_AM), place(&PG_INDEX));
     let mut named = |catalog, column, place| {
-        read_names(source, target.encoding, catalog, column, place, &mut names, &mut losses)
+        read_names(
+            source,
+            target.encoding,
+            catalog,
+            column,
+            place,
+            &mut names,
+            &mut losses,
+        )
     };
     let namespaces = named(&PG_NAMESPACE, "nspname", at_namespace);
     let ams = named(&PG_AM, "amname", at_am);
@@ -84,38 +91,41 @@ fn read_pg_class(
     names: &mut Names,
     losses: &mut Losses,
 ) -> ClassRows {
-    let mut best = ClassRows::default();
+    let lose = |losses: &mut Losses, path, why| {
+        losses.push(Lost {
+            catalog: PG_CLASS.name,
+            path,
+            block: None,
+            item: None,
+            why,
+        });
+    };
+    let at = |number| RelFileLocator {
+        tablespace: target.tablespace,
+        database: target.database,
+        number,
+    };
+    let index = map.candidates(Oid(PG_CLASS.key_index));
+    let index = index.into_iter().flatten().next().map(at);
     let mut tried = false;
     for number in map.candidates(Oid(PG_CLASS.oid)).into_iter().flatten() {
         tried = true;
-        let locator = RelFileLocator {
-            tablespace: target.tablespace,
-            database: target.database,
-            number,
-        };
         let mut met = Losses::new();
-        let rows = ClassRows::read(source, target, locator, names, &mut met);
-        if rows.names_itself || map.sound {
-            losses.extend(met);
+        let rows = ClassRows::read(source, target, at(number), index, names, &mut met);
+        let believable = rows.names_itself || (!met.is_empty() && rows.names_catalogs);
+        losses.extend(met);
+        if believable {
             return rows;
         }
-        losses.extend(met);
-        best = rows;
+        // Some other relation's rows, or nothing: neither is evidence of any relation.
+        let path = source.paths.file(at(number), ForkNumber::Main, 0);
+        let why = "no row in it describes pg_class itself";
+        lose(losses, path, LostWhy::Untrusted(why.to_owned()));
     }
     if !tried {
-        losses.push(Lost {
-            catalog: PG_CLASS.name,
-            path: target.directory.clone(),
-            block: None,
-            item: None,
-            why: LostWhy::NoLocator,
-        });
+        lose(losses, target.directory.clone(), LostWhy::NoLocator);
     }
-    if !best.names_itself {
-        // Some other catalog's rows, or nothing: neither is evidence of any relation.
-        best = ClassRows::default();
-    }
-    best
+    ClassRows::default()
 }
 
 /// Where a catalog that pg_class places lies.
@@ -128,13 +138,10 @@ fn place_of(
     placed: &[Relation],
     catalog: &'static Catalog,
     losses: &mut Losses,
-) -> Option<CatalogPlace> {
+) -> Option<RelFileLocator> {
     let row = placed.iter().find(|r| r.oid.0 == catalog.oid);
-    if let Some((row, locator)) = row.and_then(|r| r.locator().map(|l| (r, l))) {
-        return Some(CatalogPlace {
-            locator,
-            pages: row.pages,
-        });
+    if let Some(locator) = row.and_then(Relation::locator) {
+        return Some(locator);
     }
     let initial = RelFileLocator {
         tablespace: target.tablespace,
@@ -150,55 +157,7 @@ fn place_of(
         item: None,
         why: LostWhy::NoLocator,
     });
-    exists.then_some(CatalogPlace {
-        locator: initial,
-        pages: 0,
-    })
-}
-
-/// Where a catalog lies, and how many pages its own pg_class row counts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CatalogPlace {
-    pub(crate) locator: RelFileLocator,
-    pub(crate) pages: i32,
-}
-
-impl CatalogPlace {
-    /// Reads all its rows. Pages that VACUUM counted and that are not there any more are a loss.
-    pub(crate) fn scan(
-        &self,
-        source: Source<'_>,
-        layout: &Layout,
-        losses: &mut Losses,
-        each: &mut EachRow<'_>,
-    ) {
-        let have = scan(source, layout, self.locator, losses, each);
-        report_missing_blocks(source, layout, self.locator, have, self.pages, losses);
-    }
-}
-
-/// Records that `have` blocks are fewer than the `relpages` that the catalog's own row counts.
-///
-/// VACUUM sets relpages after it has truncated a relation, so that only an interruption between the
-/// two leaves the larger number behind in a sound cluster.
-pub(crate) fn report_missing_blocks(
-    source: Source<'_>,
-    layout: &Layout,
-    locator: RelFileLocator,
-    have: u32,
-    relpages: i32,
-    losses: &mut Losses,
-) {
-    let expect = u32::try_from(relpages).unwrap_or(0);
-    if have < expect {
-        losses.push(Lost {
-            catalog: layout.catalog.name,
-            path: source.paths.file(locator, ForkNumber::Main, 0),
-            block: Some(BlockNumber(have)),
-            item: None,
-            why: LostWhy::FewerBlocks { have, expect },
-        });
-    }
+    exists.then_some(initial)
 }
 
 /// Reads OID and name of a small catalog's rows, sorted by OID.
@@ -207,17 +166,17 @@ fn read_names(
     encoding: i32,
     catalog: &'static Catalog,
     column: &'static str,
-    place: Option<CatalogPlace>,
+    place: Option<RelFileLocator>,
     names: &mut Names,
     losses: &mut Losses,
 ) -> Vec<(Oid, NameRef)> {
-    let Some(place) = place else {
+    let Some(locator) = place else {
         return Vec::new();
     };
     let layout = catalog.layout(source.fmt);
     let (oid, name) = (layout.optional("oid"), layout.column(column));
     let mut list: Vec<(Oid, TransactionId, NameRef)> = Vec::new();
-    place.scan(source, &layout, losses, &mut |row| {
+    scan(source, &layout, locator, losses, &mut |row| {
         if row.verdict.fate == RowFate::Live {
             let text = decode_name(&row.name(name)?, encoding);
             list.push((row.oid(oid)?, row.tuple.xmin(), names.add(&text)));

@@ -1,6 +1,6 @@
 //! pg_class: every version of every row, and which of them count.
 
-use super::{PLACED, Target, report_missing_blocks};
+use super::{PLACED, Target};
 use crate::database::find;
 use crate::descriptors::{Layout, PG_CLASS};
 use crate::lost::{Losses, Lost, LostWhy};
@@ -8,20 +8,28 @@ use crate::map_file::MapFile;
 use crate::names::{NameRef, Names, decode_name};
 use crate::relation::{Claim, Persistence, RelKind, Relation};
 use crate::row::{Column, Row};
-use crate::scan::{Source, scan};
+use crate::scan::{Source, scan_with_index};
 use crate::xact::{RowFate, RowTrust};
 use pgfsck_format::{ForkNumber, MultiXactId, Oid, RelFileLocator, RelFileNumber};
+use pgfsck_volume::VolPath;
 
 /// The rows of a pg_class as they were met.
 #[derive(Default)]
 pub(super) struct ClassRows {
+    /// Where they were met.
+    path: VolPath,
     live: Vec<Relation>,
     others: Vec<Claim>,
     /// The rows of the catalogs that are read next, shared relations wanted or not.
     pub(super) placed: Vec<Relation>,
     /// Whether a live row describes pg_class: without one, this was not pg_class.
     pub(super) names_itself: bool,
+    /// Whether a live row describes some catalog.
+    pub(super) names_catalogs: bool,
 }
+
+/// `PG_CATALOG_NAMESPACE`.
+const PG_CATALOG: Oid = Oid(11);
 
 impl ClassRows {
     /// Reads the file at `locator`.
@@ -29,19 +37,22 @@ impl ClassRows {
         source: Source<'_>,
         target: &Target<'_>,
         locator: RelFileLocator,
+        index: Option<RelFileLocator>,
         names: &mut Names,
         losses: &mut Losses,
     ) -> Self {
         let layout = PG_CLASS.layout(source.fmt);
         let at = Columns::of(&layout);
-        let mut rows = Self::default();
-        let mut own_pages = 0;
-        let have = scan(source, &layout, locator, losses, &mut |row| {
+        let mut rows = Self {
+            path: source.paths.file(locator, ForkNumber::Main, 0),
+            ..Self::default()
+        };
+        scan_with_index(source, &layout, locator, index, losses, &mut |row| {
             let mut relation = at.relation(row, target)?;
             let live = row.verdict.fate == RowFate::Live;
-            if live && relation.oid.0 == PG_CLASS.oid {
-                rows.names_itself = true;
-                own_pages = relation.pages;
+            if live && relation.namespace == PG_CATALOG {
+                rows.names_catalogs |= row.name(at.name)?.starts_with(b"pg_");
+                rows.names_itself |= relation.oid.0 == PG_CLASS.oid;
             }
             if live && PLACED.iter().any(|c| c.oid == relation.oid.0) {
                 rows.placed.push(relation);
@@ -67,7 +78,6 @@ impl ClassRows {
             }
             Ok(())
         });
-        report_missing_blocks(source, &layout, locator, have, own_pages, losses);
         rows
     }
 
@@ -80,6 +90,7 @@ impl ClassRows {
         losses: &mut Losses,
     ) -> (Vec<Relation>, Vec<Claim>) {
         let Self {
+            path,
             mut live,
             mut others,
             ..
@@ -88,7 +99,11 @@ impl ClassRows {
         live.dedup_by(|later, kept| {
             let same = later.oid == kept.oid;
             if same {
-                set_aside(source, later, kept, &mut others, losses);
+                // After a clean stop two rows that count are damage.
+                if later.trust.is_proven() && kept.trust.is_proven() {
+                    losses.push(duplicate(&path, later));
+                }
+                others.extend(superseded(later));
             }
             same
         });
@@ -111,43 +126,33 @@ impl ClassRows {
     }
 }
 
-/// Keeps the older of two rows of one OID as a claim. After a crash both may rest on WAL; after a
-/// clean stop a second one is damage.
-fn set_aside(
-    source: Source<'_>,
-    older: &Relation,
-    kept: &Relation,
-    others: &mut Vec<Claim>,
-    losses: &mut Losses,
-) {
-    if older.trust.is_proven() && kept.trust.is_proven() {
-        losses.push(Lost {
-            catalog: PG_CLASS.name,
-            path: kept
-                .locator()
-                .map(|l| source.paths.file(l, ForkNumber::Main, 0))
-                .unwrap_or_default(),
-            block: None,
-            item: None,
-            why: LostWhy::Duplicate {
-                oid: older.oid.0,
-                xmin: older.xmin,
-            },
-        });
+/// The loss of a row that another of the same OID excludes.
+fn duplicate(path: &VolPath, older: &Relation) -> Lost {
+    Lost {
+        catalog: PG_CLASS.name,
+        path: path.clone(),
+        block: None,
+        item: None,
+        why: LostWhy::Duplicate {
+            oid: older.oid.0,
+            xmin: older.xmin,
+        },
     }
-    if let Some(locator) = older.locator() {
-        others.push(Claim {
-            locator,
-            oid: older.oid,
-            name: older.name,
-            namespace: older.namespace,
-            kind: older.kind,
-            persistence: older.persistence,
-            fate: RowFate::Superseded { xid: older.xmin },
-            trust: older.trust,
-            replaced: true,
-        });
-    }
+}
+
+/// What the older of two rows claims: after a crash both may rest on the same WAL.
+fn superseded(older: &Relation) -> Option<Claim> {
+    Some(Claim {
+        locator: older.locator()?,
+        oid: older.oid,
+        name: older.name,
+        namespace: older.namespace,
+        kind: older.kind,
+        persistence: older.persistence,
+        fate: RowFate::Superseded { xid: older.xmin },
+        trust: older.trust,
+        replaced: true,
+    })
 }
 
 /// Of the rows that do not count, those whose storage is no living relation's; one per file and
@@ -266,7 +271,11 @@ impl Columns {
                 Oid::INVALID => target.tablespace,
                 other => other,
             },
-            database: if shared { Oid::INVALID } else { target.database },
+            database: if shared {
+                Oid::INVALID
+            } else {
+                target.database
+            },
             am: row.oid_at(self.am)?,
             pages: row.i32(self.pages)?,
             tuples: f32::from_bits(row.u32(self.tuples)?),

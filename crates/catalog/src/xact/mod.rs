@@ -16,8 +16,8 @@ pub use multi::{MultiXactEnd, MultiXacts};
 pub use prepared::PreparedTransactions;
 pub use visibility::{RowFate, RowTrust, RowVerdict};
 
-use pgfsck_format::{ClusterFormat, TransactionId};
 use pgfsck_format::control::CheckPoint;
+use pgfsck_format::{ClusterFormat, TransactionId};
 use pgfsck_volume::Volume;
 
 /// How the server stopped, as pg_control has it.
@@ -65,11 +65,7 @@ pub struct Transactions {
 impl Transactions {
     /// For one stopped cluster; lists `pg_twophase`, reads nothing else yet.
     #[must_use]
-    pub fn new(
-        volume: &dyn Volume,
-        fmt: ClusterFormat,
-        stop: Stop,
-    ) -> Self {
+    pub fn new(volume: &dyn Volume, fmt: ClusterFormat, stop: Stop) -> Self {
         Self {
             log: CommitLog::new(fmt),
             multis: MultiXacts::new(fmt, Some(stop.multi_end)),

@@ -78,7 +78,9 @@ impl MultiXacts {
             return Err(Unreadable);
         }
         for i in 0..count {
-            let member = self.member(volume, start.0.wrapping_add(i)).ok_or(Unreadable)?;
+            let member = self
+                .member(volume, start.0.wrapping_add(i))
+                .ok_or(Unreadable)?;
             if member.xid == TransactionId::INVALID {
                 if open_ended {
                     break;
@@ -101,7 +103,11 @@ impl MultiXacts {
     /// The member at `offset`.
     fn member(&self, volume: &dyn Volume, offset: u64) -> Option<MultiXactMember> {
         let narrow = self.fmt.version().multixact_offset_bytes <= 4;
-        let offset = if narrow { offset & u64::from(u32::MAX) } else { offset };
+        let offset = if narrow {
+            offset & u64::from(u32::MAX)
+        } else {
+            offset
+        };
         let (page, entry) = self.members.entry(volume, offset)?;
         multixact_member(&page, entry, self.fmt.order)
     }

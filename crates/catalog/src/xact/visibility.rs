@@ -82,13 +82,22 @@ impl fmt::Display for RowTrust {
         match self {
             Self::Proven => f.write_str("proven"),
             Self::RestsOnWal { xid } => {
-                write!(f, "rests on transaction {xid}, which WAL not yet replayed decides")
+                write!(
+                    f,
+                    "rests on transaction {xid}, which WAL not yet replayed decides"
+                )
             }
             Self::XactUnknown { xid } => {
-                write!(f, "rests on transaction {xid}, which the commit log cannot tell")
+                write!(
+                    f,
+                    "rests on transaction {xid}, which the commit log cannot tell"
+                )
             }
             Self::MultiUnknown { multi } => {
-                write!(f, "rests on multixact {multi}, whose members cannot be read")
+                write!(
+                    f,
+                    "rests on multixact {multi}, whose members cannot be read"
+                )
             }
             Self::MapDamaged => f.write_str("rests on a damaged relation map"),
         }
@@ -250,7 +259,12 @@ mod tests {
     /// sub-committed, 7 in progress (dead), and multixact 1 is {4 locks, 4 updates}, 2 {4 locks}.
     fn cluster(clean: bool) -> (tempfile::TempDir, Directory, Transactions, ClusterFormat) {
         let tmp = tempfile::tempdir().unwrap();
-        for dir in ["pg_xact", "pg_twophase", "pg_multixact/offsets", "pg_multixact/members"] {
+        for dir in [
+            "pg_xact",
+            "pg_twophase",
+            "pg_multixact/offsets",
+            "pg_multixact/members",
+        ] {
             std::fs::create_dir_all(tmp.path().join(dir)).unwrap();
         }
         let mut page = vec![0u8; 8192];
@@ -320,7 +334,10 @@ mod tests {
         assert_eq!(fate(5, 0, XMAX_NONE), RowFate::Aborted { xid: xid(5) });
         assert_eq!(fate(6, 0, XMAX_NONE), RowFate::Aborted { xid: xid(6) });
         assert_eq!(fate(7, 0, XMAX_NONE), RowFate::Aborted { xid: xid(7) });
-        assert_eq!(fate(3, 0, XMAX_NONE), RowFate::InsertedInProgress { xid: xid(3) });
+        assert_eq!(
+            fate(3, 0, XMAX_NONE),
+            RowFate::InsertedInProgress { xid: xid(3) }
+        );
         assert_eq!(fate(5, 0, XMAX_NONE | infomask::XMIN_FROZEN), RowFate::Live);
         assert_eq!(fate(4, 4, 0), RowFate::Deleted { xid: xid(4) });
         assert_eq!(fate(4, 5, 0), RowFate::Live);
@@ -328,7 +345,10 @@ mod tests {
         assert_eq!(fate(4, 7, 0), RowFate::Live);
         assert_eq!(fate(4, 4, infomask::XMAX_LOCK_ONLY), RowFate::Live);
         assert_eq!(fate(4, 4, infomask::XMAX_EXCL_LOCK), RowFate::Live);
-        assert_eq!(fate(4, 9, infomask::XMAX_COMMITTED), RowFate::Deleted { xid: xid(9) });
+        assert_eq!(
+            fate(4, 9, infomask::XMAX_COMMITTED),
+            RowFate::Deleted { xid: xid(9) }
+        );
         let updated = judge(true, 4, 4, 0, true).fate;
         assert_eq!(updated, RowFate::Updated { xid: xid(4) });
     }
@@ -364,7 +384,12 @@ mod tests {
     fn an_unreadable_commit_log_is_no_verdict() {
         let v = judge(true, 5_000_000, 0, XMAX_NONE, false);
         assert_eq!(v.fate, RowFate::Live);
-        assert_eq!(v.trust, RowTrust::XactUnknown { xid: xid(5_000_000) });
+        assert_eq!(
+            v.trust,
+            RowTrust::XactUnknown {
+                xid: xid(5_000_000)
+            }
+        );
     }
 
     #[test]
@@ -380,9 +405,15 @@ mod tests {
             let tuple = HeapTupleHeader::new(&t, fmt).unwrap();
             xacts.judge(&volume, &tuple, HERE).fate
         };
-        assert_eq!(fate(4, infomask::MOVED_OFF), RowFate::Aborted { xid: xid(4) });
+        assert_eq!(
+            fate(4, infomask::MOVED_OFF),
+            RowFate::Aborted { xid: xid(4) }
+        );
         assert_eq!(fate(5, infomask::MOVED_OFF), RowFate::Live);
         assert_eq!(fate(4, infomask::MOVED_IN), RowFate::Live);
-        assert_eq!(fate(5, infomask::MOVED_IN), RowFate::Aborted { xid: xid(4) });
+        assert_eq!(
+            fate(5, infomask::MOVED_IN),
+            RowFate::Aborted { xid: xid(4) }
+        );
     }
 }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 /// Prints a map; exit code 1 if it is not sound.
 pub fn run(args: &RelmapArgs) -> anyhow::Result<ExitCode> {
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(&args.file).with_context(|| format!("could not open \"{}\"", args.file.display()))?;
+    let file = std::fs::File::open(&args.file)
+        .with_context(|| format!("could not open \"{}\"", args.file.display()))?;
     file.take(READ_LIMIT).read_to_end(&mut bytes)?;
     let order = RelMap::order_of(&bytes).unwrap_or(ByteOrder::NATIVE);
     let map = RelMap::decode(&bytes, order)?;

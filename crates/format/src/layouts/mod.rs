@@ -8,6 +8,7 @@ pub(crate) mod control;
 pub(crate) mod mapped;
 pub(crate) mod slot;
 pub(crate) mod twophase;
+pub(crate) mod wal;
 
 use std::fmt;
 use std::str::FromStr;

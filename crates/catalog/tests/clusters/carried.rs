@@ -1,10 +1,7 @@
 //! The catalogs of the carried clusters, against what their servers said: 9.6, big-endian, 16 KiB
 //! blocks with small segments, 19.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{open, open_carried};
+use crate::common::{open, open_carried};
 use pgfsck_catalog::{RowFate, RowTrust};
 use pgfsck_fixtures::{expected, expected_relations, sample, sample_relations};
 use pgfsck_format::TransactionId;
@@ -41,7 +38,11 @@ fn of_the_sample() {
     let tmp = tempfile::tempdir().unwrap();
     let data_dir = sample(tmp.path()).unwrap();
     let opened = open(&data_dir, Vec::new());
-    opened.must_equal("sample", &sample_relations().unwrap(), &["template0".into()]);
+    opened.must_equal(
+        "sample",
+        &sample_relations().unwrap(),
+        &["template0".into()],
+    );
 }
 
 /// What pg_database says besides names.
@@ -59,7 +60,11 @@ fn databases_have_their_settings() {
             assert_eq!(row["encoding"], have.encoding);
             assert_eq!(row["datallowconn"], have.allow_connections);
             assert_eq!(row["datfrozenxid"], have.frozen_xid.to_string());
-            assert!(row["dattablespace"].to_string().contains(&have.tablespace.to_string()));
+            assert!(
+                row["dattablespace"]
+                    .to_string()
+                    .contains(&have.tablespace.to_string())
+            );
             for (key, value) in [
                 ("datcollate", &have.collate),
                 ("datctype", &have.ctype),
@@ -80,7 +85,11 @@ fn databases_have_their_settings() {
 #[test]
 fn a_prepared_transactions_relation_is_a_claim() {
     let opened = open_carried("pg96");
-    let postgres = opened.catalog.databases.iter().find(|d| d.name == "postgres");
+    let postgres = opened
+        .catalog
+        .databases
+        .iter()
+        .find(|d| d.name == "postgres");
     let catalog = opened
         .catalog
         .load_database(&opened.volume, postgres.unwrap());
@@ -111,5 +120,8 @@ fn after_a_crash_rows_rest_on_wal() {
     }
     uncertain.sort();
     let xid = TransactionId(635);
-    assert_eq!(uncertain, [("t_2pc".to_owned(), xid), ("t_empty".to_owned(), xid)]);
+    assert_eq!(
+        uncertain,
+        [("t_2pc".to_owned(), xid), ("t_empty".to_owned(), xid)]
+    );
 }

@@ -136,7 +136,9 @@ impl Opened {
     /// Each relation has all its columns, each index its definition, and the catalogs' own columns
     /// are as the descriptors have them.
     fn columns_are_whole(&self, what: &str, database: &Database, catalog: &DatabaseCatalog) {
-        let attributes = self.catalog.load_attributes(&self.volume, database, catalog);
+        let attributes = self
+            .catalog
+            .load_attributes(&self.volume, database, catalog);
         nothing_lost(what, &attributes.losses);
         assert!(attributes.complete, "{what}");
         let mismatches = descriptors::verify(self.fmt, &attributes);

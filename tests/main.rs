@@ -1,0 +1,12 @@
+//! The whole program against real clusters: healthy ones, on which it must be silent, and damaged
+//! ones, on which it must say what happened, and nothing else.
+
+mod clean;
+mod common;
+mod contract;
+mod losses;
+mod not_stopped;
+mod orphans;
+mod random_flips;
+mod recipes;
+mod untouched;
