@@ -18,8 +18,9 @@ pub struct Stopped {
 }
 
 /// Tables that the recipes of damage need, beside those of the workload: with and without an index,
-/// a vacuum and a TOAST table, so that it is known who can witness a loss. In database `used`.
-pub const PROBE: &str = "
+/// a vacuum and a TOAST table, so that it is known who can witness a loss. In database `postgres`,
+/// before the workload: its prepared transactions would keep VACUUM from marking anything visible.
+const PROBE: &str = "
     CREATE SCHEMA probe;
     CREATE TABLE probe.plain (a int, t text);
     INSERT INTO probe.plain SELECT i, 'plain ' || i FROM generate_series(1, 3000) i;
@@ -46,7 +47,10 @@ pub const PROBE: &str = "
     CREATE SEQUENCE probe.counter;
     SELECT nextval('probe.counter');
     CREATE UNLOGGED TABLE probe.unlogged (a int PRIMARY KEY, t text);
-    INSERT INTO probe.unlogged SELECT i, 'unlogged ' || i FROM generate_series(1, 500) i;
+    INSERT INTO probe.unlogged SELECT i, 'unlogged ' || i FROM generate_series(1, 500) i;";
+
+/// A table of the probe that needs a tablespace of the workload.
+const PROBE_IN_SPACE: &str = "
     CREATE TABLE probe.in_space (a int PRIMARY KEY, t text) TABLESPACE ts_a;
     INSERT INTO probe.in_space SELECT i, 'in space ' || i FROM generate_series(1, 500) i;";
 
@@ -100,11 +104,13 @@ pub fn fresh(major: &'static str) -> Option<&'static Stopped> {
 pub fn used(major: &'static str) -> Option<&'static Stopped> {
     shared("used", major, |dir, server| {
         let mut cluster = server.init(dir, &InitOptions::default()).expect("initdb");
-        workload::used(&mut cluster).expect("the workload");
-        cluster.sql(workload::DATABASE, PROBE).expect("the probe");
+        cluster.start().expect("a start");
+        cluster.sql("postgres", PROBE).expect("the probe");
         for statement in PROBE_VACUUM {
-            cluster.sql(workload::DATABASE, statement).expect("the probe");
+            cluster.sql("postgres", statement).expect("the probe");
         }
+        workload::used(&mut cluster).expect("the workload");
+        cluster.sql("postgres", PROBE_IN_SPACE).expect("the probe");
         stopped_from(cluster, Stop::Fast)
     })
 }

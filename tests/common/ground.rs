@@ -189,9 +189,11 @@ impl Ground {
         self.damage(path).overwrite(path, block * BLOCK, &page).expect("written");
     }
 
-    /// The relation of this schema and name in database `used`.
+    /// The relation of this schema and name in the database that has it: the probe's are in
+    /// `postgres`, all others, catalogs too, in `used`.
     pub fn relation(&self, schema: &str, name: &str) -> &'static Relation {
-        self.relation_in(workload::DATABASE, schema, name)
+        let database = if schema == "probe" { "postgres" } else { workload::DATABASE };
+        self.relation_in(database, schema, name)
     }
 
     /// The relation of this schema and name in a database.
@@ -210,10 +212,10 @@ impl Ground {
 
     /// The path of a relation's TOAST table.
     pub fn toast_of(&self, schema: &str, name: &str) -> &'static Relation {
-        let oid = self.relation(schema, name).toast_oid.expect("a TOAST table");
+        let table = self.relation(schema, name);
         let mut relations = self.base.truth.relations.iter();
-        let database = self.relation(schema, name).database.oid;
-        relations.find(|r| r.oid == oid && r.database.oid == database).expect("a TOAST table")
+        let toast = relations.find(|r| Some(r.oid) == table.toast_oid && r.database == table.database);
+        toast.expect("a TOAST table")
     }
 
     /// The directory of a database.

@@ -15,8 +15,8 @@ use std::sync::OnceLock;
 use pgfsck_fixtures::scratch;
 use serde_json::Value;
 
-pub use clusters::{PROBE, Stopped, carried_copy, fresh, server, stopped_from, used};
-pub use ground::{BLOCK, Ground, link_cluster};
+pub use clusters::{Stopped, carried_copy, fresh, server, stopped_from, used};
+pub use ground::{BLOCK, Ground};
 
 /// The program, told nothing by the caller's environment.
 pub fn pgfsck() -> Command {

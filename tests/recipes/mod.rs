@@ -7,6 +7,7 @@ mod pages;
 mod structure;
 
 use std::collections::BTreeSet;
+use std::panic::catch_unwind;
 
 use pgfsck_check::codes;
 
@@ -40,9 +41,12 @@ fn run(major: &'static str) {
     let only = std::env::var("PGFSCK_RECIPE").unwrap_or_default();
     let mut failures = Vec::new();
     for recipe in all().filter(|recipe| recipe.name.contains(&only)) {
-        let mut ground = Ground::new(base);
-        (recipe.apply)(&mut ground);
-        match ground.verdict() {
+        let verdict = catch_unwind(|| {
+            let mut ground = Ground::new(base);
+            (recipe.apply)(&mut ground);
+            ground.verdict()
+        });
+        match verdict.unwrap_or_else(|_| Err("the damage could not be done".to_owned())) {
             Ok(audit) if audit.count(recipe.code) == 0 => failures.push(format!(
                 "{} ({}): the code was not provoked: {}",
                 recipe.name,

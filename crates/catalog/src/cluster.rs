@@ -138,7 +138,8 @@ pub struct ClusterCatalog {
     pub tablespaces_complete: bool,
     /// Rows of pg_tablespace that do not count, of tablespaces that have no counting row.
     pub tablespace_claims: Vec<SharedClaim>,
-    /// The relations in `global`, as the database in [`ClusterCatalog::shared_from`] describes them.
+    /// The relations in `global`, as the database in [`ClusterCatalog::shared_from`] describes them;
+    /// what could not be read of that database's catalogs is among its own losses.
     pub shared: DatabaseCatalog,
     /// Whose pg_class the shared relations were read from. Each database has its own copy of their
     /// rows; estimates and freeze limits in them may differ.
@@ -250,7 +251,7 @@ fn shared_relations(
     let sound = databases.iter().filter(|d| !d.is_invalid());
     let dropped = databases.iter().filter(|d| d.is_invalid());
     for database in sound.chain(dropped).take(MAX_TRIES) {
-        let catalog = read::read(
+        let mut catalog = read::read(
             source,
             &Target {
                 database: database.oid,
@@ -260,6 +261,8 @@ fn shared_relations(
                 shared: Some(map),
             },
         );
+        // Whoever loads that database meets the same losses, and they are the database's.
+        catalog.losses = Losses::new();
         let complete = catalog.complete;
         let more = best
             .as_ref()

@@ -1,9 +1,11 @@
 //! The relations of one database.
 
+use crate::claim::Claim;
+use crate::index::{IndexColumn, IndexEntry, IndexInfo};
 use crate::lost::Losses;
 use crate::map_file::MapFile;
 use crate::names::{NameRef, Names};
-use crate::relation::{Am, Claim, HEAP_AM, IndexColumn, IndexEntry, IndexInfo, RelKind, Relation};
+use crate::relation::{Am, HEAP_AM, RelKind, Relation};
 use pgfsck_format::{Oid, RelFileLocator};
 
 /// What the catalogs of one database say, or of the shared relations.

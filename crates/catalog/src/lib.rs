@@ -20,9 +20,11 @@
 
 mod attributes;
 mod blocks;
+mod claim;
 mod cluster;
 mod database;
 pub mod descriptors;
+mod index;
 mod lost;
 mod map_file;
 mod names;
@@ -36,13 +38,15 @@ mod toast;
 pub mod xact;
 
 pub use attributes::{Attribute, Attributes, TypeInfo};
+pub use claim::Claim;
 pub use cluster::{ClusterCatalog, Database, SharedClaim, Tablespace};
 pub use database::DatabaseCatalog;
+pub use index::{IndexColumn, IndexInfo};
 pub use lost::{Losses, Lost, LostWhy};
 pub use map_file::MapFile;
 pub use names::{NameRef, Names, decode_name, decode_text};
 pub use paths::Paths;
-pub use relation::{Am, Claim, HEAP_AM, IndexColumn, IndexInfo, Persistence, RelKind, Relation};
+pub use relation::{Am, HEAP_AM, Persistence, RelKind, Relation};
 pub use xact::{
     CommitLog, MultiXactEnd, PreparedTransactions, RowFate, RowTrust, RowVerdict, Stop,
     Transactions, XidStatus,

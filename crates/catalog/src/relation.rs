@@ -1,7 +1,7 @@
 //! A relation as pg_class describes it, small enough for a million of them.
 
-use crate::names::{NameRef, Names};
-use crate::xact::{RowFate, RowTrust};
+use crate::names::NameRef;
+use crate::xact::RowTrust;
 use pgfsck_format::{MultiXactId, Oid, RelFileLocator, RelFileNumber, TransactionId};
 use std::fmt;
 
@@ -222,7 +222,8 @@ impl Relation {
     }
 
     /// Where its files are; `None` for a kind without storage, and for a mapped relation that the
-    /// map does not list.
+    /// map does not list. A temporary relation's files have the number as well, but are named
+    /// `t<N>_<number>`, where nothing on disk tells N.
     #[must_use]
     pub fn locator(&self) -> Option<RelFileLocator> {
         (self.kind.has_storage() && self.number.0 != 0).then_some(RelFileLocator {
@@ -253,187 +254,4 @@ pub struct Am<'a> {
     pub oid: Oid,
     /// `amname`.
     pub name: &'a str,
-}
-
-/// A column of an index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IndexColumn {
-    /// `indkey`: the table's column, 0 for an expression.
-    pub attnum: i16,
-    /// `indoption`: bit 0 descending, bit 1 nulls first; 0 for columns that are only included.
-    pub option: i16,
-    /// `indclass`: its operator class; 0 for columns that are only included.
-    pub opclass: Oid,
-    /// `indcollation`: its collation, 0 if it has none.
-    pub collation: Oid,
-}
-
-/// The fixed part of a row of pg_index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IndexEntry {
-    pub(crate) oid: Oid,
-    pub(crate) table: Oid,
-    pub(crate) first_column: u32,
-    pub(crate) xmin: TransactionId,
-    pub(crate) flags: u16,
-    pub(crate) nkeyatts: u8,
-    pub(crate) natts: u8,
-}
-
-/// Bits of [`IndexEntry::flags`].
-pub(crate) mod index_flags {
-    pub(crate) const UNIQUE: u16 = 1;
-    pub(crate) const VALID: u16 = 2;
-    pub(crate) const READY: u16 = 4;
-    pub(crate) const LIVE: u16 = 8;
-    pub(crate) const EXPRESSIONS: u16 = 16;
-    pub(crate) const PREDICATE: u16 = 32;
-    pub(crate) const PRIMARY: u16 = 64;
-    pub(crate) const EXCLUSION: u16 = 128;
-    pub(crate) const NULLS_NOT_DISTINCT: u16 = 256;
-}
-
-/// A row of pg_index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IndexInfo<'a> {
-    pub(crate) entry: IndexEntry,
-    /// `indkey` and its companions, one per column; empty if they could not be read.
-    pub columns: &'a [IndexColumn],
-}
-
-impl IndexInfo<'_> {
-    fn has(&self, flag: u16) -> bool {
-        self.entry.flags & flag != 0
-    }
-
-    /// `indrelid`: its table.
-    #[must_use]
-    pub fn table(&self) -> Oid {
-        self.entry.table
-    }
-
-    /// `indnatts`: columns, included ones too.
-    #[must_use]
-    pub fn natts(&self) -> usize {
-        usize::from(self.entry.natts)
-    }
-
-    /// `indnkeyatts` (11+): columns that are keys; before, all of them.
-    #[must_use]
-    pub fn nkeyatts(&self) -> usize {
-        usize::from(self.entry.nkeyatts)
-    }
-
-    /// `indisunique`.
-    #[must_use]
-    pub fn is_unique(&self) -> bool {
-        self.has(index_flags::UNIQUE)
-    }
-
-    /// `indnullsnotdistinct` (15+).
-    #[must_use]
-    pub fn nulls_not_distinct(&self) -> bool {
-        self.has(index_flags::NULLS_NOT_DISTINCT)
-    }
-
-    /// `indisprimary`.
-    #[must_use]
-    pub fn is_primary(&self) -> bool {
-        self.has(index_flags::PRIMARY)
-    }
-
-    /// `indisexclusion`.
-    #[must_use]
-    pub fn is_exclusion(&self) -> bool {
-        self.has(index_flags::EXCLUSION)
-    }
-
-    /// `indisvalid`: complete, and used by queries.
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
-        self.has(index_flags::VALID)
-    }
-
-    /// `indisready`: kept up by inserts.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.has(index_flags::READY)
-    }
-
-    /// `indislive`: false while DROP INDEX CONCURRENTLY takes it away.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        self.has(index_flags::LIVE)
-    }
-
-    /// Whether a column is an expression (`indexprs` is not null).
-    #[must_use]
-    pub fn has_expressions(&self) -> bool {
-        self.has(index_flags::EXPRESSIONS)
-    }
-
-    /// Whether it covers only some rows (`indpred` is not null).
-    #[must_use]
-    pub fn has_predicate(&self) -> bool {
-        self.has(index_flags::PREDICATE)
-    }
-}
-
-/// A version of a pg_class row that does not count, but whose storage may still lie there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    /// Where its files would be.
-    pub locator: RelFileLocator,
-    /// The relation.
-    pub oid: Oid,
-    /// `relname`, in the catalog's [`Names`].
-    pub name: NameRef,
-    /// `relnamespace`.
-    pub namespace: Oid,
-    /// `relkind`.
-    pub kind: RelKind,
-    /// `relpersistence`.
-    pub persistence: Persistence,
-    /// What became of this version.
-    pub fate: RowFate,
-    /// How sure that is.
-    pub trust: RowTrust,
-    /// Whether a relation of this OID lives on, with other storage.
-    pub replaced: bool,
-}
-
-impl Claim {
-    /// What is known of a file that only this claims, in words: "storage of … before it was
-    /// rewritten by transaction 742".
-    #[must_use]
-    pub fn describe(&self, names: &Names, schema: Option<&str>) -> String {
-        let name = match schema {
-            Some(schema) => format!("{} {schema}.{}", self.kind, names.get(self.name)),
-            None => format!("{} {}", self.kind, names.get(self.name)),
-        };
-        match (self.fate, self.replaced) {
-            (RowFate::Aborted { xid }, false) => {
-                format!("{name}, created by transaction {xid}, which never committed")
-            }
-            (RowFate::Aborted { xid }, true) => {
-                format!("new storage of {name}, made by transaction {xid}, which never committed")
-            }
-            (RowFate::InsertedInProgress { xid }, false) => {
-                format!("{name}, created by transaction {xid}, which is prepared and still open")
-            }
-            (RowFate::InsertedInProgress { xid }, true) => {
-                format!(
-                    "new storage of {name}, made by transaction {xid}, which is prepared and still open"
-                )
-            }
-            (RowFate::Deleted { xid }, false) => format!("{name}, dropped by transaction {xid}"),
-            (RowFate::Deleted { xid } | RowFate::Updated { xid }, _) => {
-                format!("former storage of {name}, replaced by transaction {xid}")
-            }
-            (RowFate::Superseded { xid }, _) => {
-                format!("another version of {name}, by transaction {xid}")
-            }
-            (RowFate::Live, _) => name,
-        }
-    }
 }

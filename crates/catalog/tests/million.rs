@@ -1,7 +1,11 @@
 //! A database of a million relations, in bounded memory and linear time.
 //!
 //! Its own program, because it measures the memory of the whole process.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
 
 use pgfsck_catalog::descriptors::PG_CLASS;
 use pgfsck_catalog::{ClusterCatalog, Stop};
@@ -96,5 +100,8 @@ fn a_million_relations_fit() {
         "{} relations: {took:?}, {idle} MiB before, {peak} MiB at most",
         catalog.relations.len()
     );
-    assert!(peak - idle <= LIMIT_MIB, "{peak} MiB, {idle} of them before");
+    assert!(
+        peak - idle <= LIMIT_MIB,
+        "{peak} MiB, {idle} of them before"
+    );
 }

@@ -1,8 +1,8 @@
 //! pg_index: the definitions of indexes.
 
 use crate::descriptors::PG_INDEX;
+use crate::index::{IndexColumn, IndexEntry, index_flags as flag};
 use crate::lost::{Losses, LostWhy};
-use crate::relation::{IndexColumn, IndexEntry, index_flags as flag};
 use crate::row::{Column, Row};
 use crate::scan::{Source, scan};
 use crate::xact::RowFate;

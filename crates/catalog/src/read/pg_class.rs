@@ -1,12 +1,13 @@
 //! pg_class: every version of every row, and which of them count.
 
 use super::{PLACED, Target};
+use crate::claim::Claim;
 use crate::database::find;
 use crate::descriptors::{Layout, PG_CLASS};
 use crate::lost::{Losses, Lost, LostWhy};
 use crate::map_file::MapFile;
 use crate::names::{NameRef, Names, decode_name};
-use crate::relation::{Claim, Persistence, RelKind, Relation};
+use crate::relation::{Persistence, RelKind, Relation};
 use crate::row::{Column, Row};
 use crate::scan::{Source, scan_with_index};
 use crate::xact::{RowFate, RowTrust};

@@ -10,8 +10,9 @@ use pgfsck_format::slru::{
 use pgfsck_format::{ClusterFormat, MultiXactId, MultiXactOffset, TransactionId};
 use pgfsck_volume::Volume;
 
-/// More members than a server could gather in one multixact; a larger count is damage.
-const MAX_MEMBERS: u64 = 1 << 20;
+/// More members than a server gathers in one multixact (one per session at a time); a larger count
+/// is taken for damage, so that hostile rows cannot keep the reader busy.
+const MAX_MEMBERS: u64 = 1 << 13;
 
 /// Where the multixacts end, by pg_control's `nextMulti` and `nextMultiOffset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

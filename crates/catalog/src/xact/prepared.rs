@@ -22,17 +22,17 @@ use std::collections::BTreeSet;
 const MAGICS: [u32; 2] = [0x57F9_4533, 0x57F9_4534];
 /// Files of `pg_twophase` that are looked at; `max_prepared_transactions` is at most 262143.
 const MAX_FILES: usize = 300_000;
-/// `MaxAllocSize`: no state file is larger.
-const MAX_FILE_BYTES: u64 = 0x3FFF_FFFF;
-/// The part of a file that is read: room for 250,000 subtransactions.
-const HEAD_BYTES: usize = 1 << 20;
+/// Enough for the header of any layout.
+const HEADER_BYTES: usize = 128;
+/// The longest list of subtransactions that is read: 250,000 of them.
+const MAX_LIST_BYTES: usize = 1_000_000;
 
 /// The transactions that are prepared, with their subtransactions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PreparedTransactions {
     open: BTreeSet<TransactionId>,
-    /// Files whose header could not be read: their subtransactions are not known.
-    unreadable: BTreeSet<TransactionId>,
+    /// The oldest one whose subtransactions could not be read.
+    unreadable: Option<TransactionId>,
 }
 
 impl PreparedTransactions {
@@ -43,18 +43,19 @@ impl PreparedTransactions {
         let mut files = Vec::new();
         // A directory that cannot be listed is for the audit of files to report.
         let _ = volume.list(&directory, &mut |entry| {
-            if let EntryKind::File { bytes, .. } = entry.kind
+            if matches!(entry.kind, EntryKind::File { .. })
                 && let Some(xid) = entry.name.to_str().and_then(xid_of_name)
                 && files.len() < MAX_FILES
             {
-                files.push((xid, directory.join(&entry.name), bytes));
+                files.push((xid, directory.join(&entry.name)));
             }
         });
         let mut out = Self::default();
-        for (xid, path, bytes) in files {
+        for (xid, path) in files {
             out.open.insert(xid);
-            if bytes > MAX_FILE_BYTES || out.add_children(volume, fmt, &path, xid).is_none() {
-                out.unreadable.insert(xid);
+            let read = out.add_children(volume, fmt, &path, xid).is_some();
+            if !read && out.unreadable.is_none_or(|oldest| xid.precedes(oldest)) {
+                out.unreadable = Some(xid);
             }
         }
         out
@@ -69,17 +70,21 @@ impl PreparedTransactions {
         xid: TransactionId,
     ) -> Option<()> {
         let file = volume.open(path).ok()?;
-        let mut head = vec![0; HEAD_BYTES.min(usize::try_from(file.len()).ok()?)];
-        let n = file.read_at(&mut head, 0).ok()?;
-        let r = Reader::new(head.get(..n)?, 0, fmt.order);
+        let mut header = [0; HEADER_BYTES];
+        let n = file.read_at(&mut header, 0).ok()?;
+        let r = Reader::new(header.get(..n)?, 0, fmt.order);
         let layout = TwoPhaseLayout::of(fmt.major);
         if !MAGICS.contains(&r.u32("magic", 0).ok()?) || r.u32("xid", 8).ok()? != xid.0 {
             return None;
         }
         let children = usize::try_from(r.u32("nsubxacts", 28).ok()?).ok()?;
         let gid_bytes = usize::from(r.u16("gidlen", layout.gidlen_at).ok()?);
-        let first = fmt.maxalign(layout.header_bytes) + fmt.maxalign(gid_bytes);
-        let list = r.bytes("subxids", first, children.checked_mul(4)?).ok()?;
+        let at = fmt.maxalign(layout.header_bytes) + fmt.maxalign(gid_bytes);
+        let list_bytes = children.checked_mul(4).filter(|n| *n <= MAX_LIST_BYTES)?;
+        let mut list = vec![0; list_bytes];
+        if file.read_at(&mut list, at as u64).ok()? != list_bytes {
+            return None;
+        }
         let (ids, _) = list.as_chunks::<4>();
         self.open
             .extend(ids.iter().map(|b| TransactionId(fmt.order.u32(*b))));
@@ -91,7 +96,7 @@ impl PreparedTransactions {
     /// A state file that cannot be read may name any later transaction as its child.
     #[must_use]
     pub fn contains(&self, xid: TransactionId) -> bool {
-        self.open.contains(&xid) || self.unreadable.iter().any(|p| p.precedes(xid))
+        self.open.contains(&xid) || self.unreadable.is_some_and(|p| p.precedes(xid))
     }
 
     /// Whether there is none.

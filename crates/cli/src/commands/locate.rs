@@ -232,6 +232,9 @@ pub struct Match {
     pub relation: Entry,
     /// Its files.
     pub files: Vec<FoundFile>,
+    /// The name of the file that was asked for, if it is not among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// A row that does not count, but names the file that was asked for.
@@ -350,9 +353,11 @@ fn look(
         if query.matches(section, relation) {
             let entry = section.entry(relation);
             let files = files(cluster, section, relation, query);
+            let asked = query.file().filter(|_| !files.iter().any(|f| f.asked));
             found.matches.push(Match {
                 relation: entry,
                 files,
+                missing: asked.map(|name| name.to_string()),
             });
         }
     }
@@ -413,7 +418,7 @@ pub fn text(answer: &Answer) -> String {
         }
         for origin in &located.origins {
             let words = printable(&origin.origin);
-            out.push_str(&format!("{}: no relation's file now; {words}\n", origin.path));
+            out.push_str(&format!("{}: no relation has it now; {words}\n", origin.path));
         }
         if located.is_empty() {
             out.push_str(&format!("{}: nothing found\n", printable(&located.query)));
@@ -450,6 +455,9 @@ fn match_text(found: &Match) -> String {
             "{mark}{}  {} fork, segment {}, {blocks}, {} bytes\n",
             f.path, f.fork, f.segment, f.bytes
         ));
+    }
+    if let Some(name) = &found.missing {
+        out.push_str(&format!("* {name} would be its file, but is not there\n"));
     }
     out
 }

@@ -53,7 +53,11 @@ pub(crate) fn has_custom_rmgrs(major: Major) -> bool {
 
 /// `XLogRecordMaxSize` (`access/xlogrecord.h`, 16+), 1020 MiB; before, `MaxAllocSize` was the limit.
 pub(crate) fn max_record_bytes(major: Major) -> u32 {
-    if major >= V16 { 1020 << 20 } else { 0x3FFF_FFFF }
+    if major >= V16 {
+        1020 << 20
+    } else {
+        0x3FFF_FFFF
+    }
 }
 
 /// Whether `XLOG_DBASE_CREATE` came in two kinds, with the codes that 15 gave them.
@@ -317,13 +321,19 @@ mod tests {
     fn the_table_is_sorted_and_no_two_rows_claim_the_same_major() {
         for pair in RECORD_TYPES.windows(2) {
             let (a, b) = (pair[0], pair[1]);
-            assert!((a.rmgr, a.code, a.until) < (b.rmgr, b.code, b.until), "{b:?}");
+            assert!(
+                (a.rmgr, a.code, a.until) < (b.rmgr, b.code, b.until),
+                "{b:?}"
+            );
             if (a.rmgr, a.code) == (b.rmgr, b.code) {
                 assert!(a.until < b.since, "{b:?}");
             }
         }
         for r in RECORD_TYPES {
-            assert!(usize::from(r.rmgr) < RMGRS.len() && r.code & 0x0F == 0, "{r:?}");
+            assert!(
+                usize::from(r.rmgr) < RMGRS.len() && r.code & 0x0F == 0,
+                "{r:?}"
+            );
         }
     }
 

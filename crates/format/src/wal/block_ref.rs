@@ -173,11 +173,7 @@ impl BlockHeader {
 
 impl ImageHeader {
     /// Decodes the header at `at`, and refuses what contradicts itself, as `DecodeXLogRecord` does.
-    fn decode(
-        r: &Reader<'_>,
-        at: usize,
-        fmt: ClusterFormat,
-    ) -> Result<(Self, usize), DecodeError> {
+    fn decode(r: &Reader<'_>, at: usize, fmt: ClusterFormat) -> Result<(Self, usize), DecodeError> {
         let flags = layout::image_of(fmt.major);
         let bytes = r.u16("bimg_len", at)?;
         let hole_offset = r.u16("hole_offset", at + 2)?;

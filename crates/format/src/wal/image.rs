@@ -124,8 +124,8 @@ fn unpack_zstd(bytes: &[u8], raw_bytes: usize) -> Result<Vec<u8>, DecodeError> {
         offset: 0,
     };
     let mut out = Vec::with_capacity(raw_bytes);
-    let decoder = ruzstd::decoding::StreamingDecoder::new(bytes)
-        .map_err(|_| DecodeError::Syntax {
+    let decoder =
+        ruzstd::decoding::StreamingDecoder::new(bytes).map_err(|_| DecodeError::Syntax {
             what: "zstd frame of a full-page image",
             offset: 0,
         })?;

@@ -310,11 +310,7 @@ impl<'a> Walk<'a> {
     }
 
     fn take(&self, from: usize, to: usize) -> Result<&'a [u8], DecodeError> {
-        Reader::new(self.bytes, 0, self.fmt.order).bytes(
-            "record",
-            from,
-            to.saturating_sub(from),
-        )
+        Reader::new(self.bytes, 0, self.fmt.order).bytes("record", from, to.saturating_sub(from))
     }
 
     fn unknown(&self, what: &'static str, have: u8) -> DecodeError {
