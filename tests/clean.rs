@@ -273,8 +273,8 @@ fn standby(server: &Server, base: &Path, major: &str) {
     }
     configure(base, "hot_standby = on").expect("configured");
     let mut standby = server.adopt(base).expect("adopted");
-    // A standby must allow at least what its primary did.
-    standby.set("max_wal_senders", "10").set("track_commit_timestamp", "on");
+    // A standby must allow at least what its primary did, and have what the copied slots need.
+    standby.set("wal_level", "logical").set("max_replication_slots", "5").set("track_commit_timestamp", "on");
     standby.start().expect("a standby");
     standby.stop(Stop::Fast).expect("a stop");
     let result = audit(base);

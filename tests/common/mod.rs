@@ -191,10 +191,16 @@ impl Audit {
         assert_eq!(self.coverage("/blocks/seen"), self.coverage("/blocks/examined"), "{what}");
     }
 
-    /// Each finding on a line, for messages.
+    /// The first findings, the worst before the others, each on a line, for messages.
     pub fn explain(&self) -> String {
+        let mut findings: Vec<&Value> = self.findings().iter().collect();
+        findings.sort_by_key(|finding| match finding["severity"].as_str() {
+            Some("error") => 0,
+            Some("warning") => 1,
+            _ => 2,
+        });
         let mut out = String::new();
-        for finding in self.findings().iter().take(40) {
+        for finding in findings.into_iter().take(12) {
             let field = |name: &str| match &finding[name] {
                 Value::Null => String::new(),
                 Value::String(text) => text.clone(),

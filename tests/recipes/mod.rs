@@ -25,6 +25,8 @@ pub struct Recipe {
 
 /// Codes that need another state of the cluster than a damaged copy, and the tests that provoke them.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("relation.segment-missing", "losses::segments_of_one_gigabyte"),
+    ("relation.segment-short", "losses::segments_of_one_gigabyte"),
     ("cluster.running", "not_stopped::a_running_server_is_refused"),
     ("io.permission-denied", "not_stopped::unreadable_files_are_skipped_and_named"),
     ("io.read-error", "not_stopped::a_failing_disk_is_reported_block_by_block"),

@@ -241,11 +241,8 @@ fn shared_relations(
 ) -> (DatabaseCatalog, Oid) {
     // template1 is there in every cluster, even if pg_database cannot say so.
     let fallback = [Database::unlisted(Oid(1), Oid::PG_DEFAULT, source.paths)];
-    let databases = if databases.is_empty() {
-        &fallback
-    } else {
-        databases
-    };
+    let listed = !databases.is_empty();
+    let databases = if listed { databases } else { &fallback };
     let mut best: Option<(DatabaseCatalog, Oid)> = None;
     // Databases that are being dropped come last: their files may be gone.
     let sound = databases.iter().filter(|d| !d.is_invalid());
@@ -261,8 +258,10 @@ fn shared_relations(
                 shared: Some(map),
             },
         );
-        // Whoever loads that database meets the same losses, and they are the database's.
-        catalog.losses = Losses::new();
+        if listed {
+            // Whoever loads that database meets the same losses, and they are the database's.
+            catalog.losses = Losses::new();
+        }
         let complete = catalog.complete;
         let more = best
             .as_ref()

@@ -146,7 +146,7 @@ impl Persistence {
 pub struct Relation {
     /// `oid`.
     pub oid: Oid,
-    /// `relname`, in the catalog's [`Names`].
+    /// `relname`, in the catalog's [`Names`](crate::Names).
     pub name: NameRef,
     /// `relnamespace`.
     pub namespace: Oid,

@@ -3,7 +3,7 @@
 //! control -> versions -> catalog -> directories -> each database: relations, then what nobody claims.
 
 use crate::codes;
-use crate::context::{Cx, Level, Stop, unreadable};
+use crate::context::{Cx, Level, Stop};
 use crate::control::{self, Known};
 use crate::finding::{DatabaseRef, Finding, Place, Severity};
 use crate::inventory::{RelationDirectory, list_relations};
@@ -15,7 +15,7 @@ use crate::tablespaces::{self, Directories};
 use crate::transactions::Inserters;
 use crate::versions::{self, Witness};
 use crate::{orphans, presume, relmaps, slru, top, wal};
-use pgfsck_catalog::{Attributes, ClusterCatalog, Database, DatabaseCatalog, LostWhy, MultiXactEnd};
+use pgfsck_catalog::{Attributes, ClusterCatalog, Database, DatabaseCatalog, LostWhy, MultiXactEnd, descriptors};
 use pgfsck_format::backup_label::BackupLabel;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::postmaster_pid::PostmasterPid;
@@ -106,6 +106,11 @@ impl<'a> Run<'a> {
             self.sink.skip(VolPath::root(), "the format of the cluster cannot be told, so nothing else was examined");
             return;
         };
+        if let Some(why) = self.not_for_us(known.control.as_ref().filter(|_| known.believed)) {
+            self.sink.skip(VolPath::root(), why);
+            self.refused = true;
+            return;
+        }
         let stop = self.stop(known.control.as_ref());
         let cx = Cx { volume: self.volume, fmt, stop, level: self.options.level, sink: self.sink };
         // A pg_control with a wrong CRC tells the format, if that makes sense; nothing is held against it.
@@ -165,22 +170,29 @@ impl<'a> Run<'a> {
         Some(fmt)
     }
 
+    /// Why this directory, although recognised, cannot be examined: nothing is guessed at.
+    fn not_for_us(&self, control: Option<&ControlFile>) -> Option<String> {
+        if let Some(n) = control.map(|c| c.name_data_len).filter(|n| *n != NAME_BYTES) {
+            return Some(format!("built with NAMEDATALEN {n}, not {NAME_BYTES}: its catalogs are laid out otherwise"));
+        }
+        self.label().filter(BackupLabel::is_incremental).map(|_| {
+            "an incremental backup: its files mean nothing without the backups before it".to_owned()
+        })
+    }
+
+    /// The backup_label, if there is one.
+    fn label(&self) -> Option<BackupLabel> {
+        let bytes = self.volume.read_small(&VolPath::new("backup_label"), 1 << 20).ok()?;
+        BackupLabel::parse(&bytes).ok()
+    }
+
     /// How the server was stopped; says so if recovery is due.
     fn stop(&self, control: Option<&ControlFile>) -> Stop {
-        let path = VolPath::new("backup_label");
-        let label = match self.volume.read_small(&path, 1 << 20) {
-            Ok(bytes) => BackupLabel::parse(&bytes).ok(),
-            Err(VolumeError::NotFound) => None,
-            Err(e) => {
-                unreadable(self.sink, Place::file(path), &e);
-                None
-            }
-        };
         let Some(control) = control else {
             // Nobody can say how it was stopped: pages count as they are, but not against each other.
             return Stop::Standby { redo: Lsn(u64::MAX) };
         };
-        let (stop, why) = control::stop(control, label.as_ref());
+        let (stop, why) = control::stop(control, self.label().as_ref());
         if let Some(why) = why {
             let message = format!("the cluster was not stopped cleanly: {why}");
             let place = Place::file(VolPath::new("global/pg_control"));
@@ -191,6 +203,9 @@ impl<'a> Run<'a> {
         stop
     }
 }
+
+/// `NAMEDATALEN` (`pg_config_manual.h`) of every ordinary build.
+const NAME_BYTES: u32 = 64;
 
 /// The cluster, once its format is known.
 struct Examination<'a> {
@@ -281,12 +296,45 @@ impl Examination<'_> {
     }
 }
 
-/// Rows of a catalog that could not be read: part of what was not examined.
+/// Rows of a catalog that could not be read: part of what was not examined. All-zero and missing
+/// blocks were seen for what they are; whether they had content is for the relation's own checks.
 fn report_losses(cx: &Cx<'_>, losses: &pgfsck_catalog::Losses) {
-    for lost in losses.iter() {
+    let unread = |l: &&pgfsck_catalog::Lost| !matches!(l.why, LostWhy::Zeroed | LostWhy::FewerBlocks { .. });
+    for lost in losses.iter().filter(unread) {
         let item = lost.item.map_or(String::new(), |i| format!(" item {i}"));
         let reason = format!("rows of {}{item} could not be read: {}", lost.catalog, lost.why);
         cx.sink.skip_block(lost.path.clone(), lost.block, reason);
+    }
+}
+
+/// A catalog of which nothing could be read, or that describes itself otherwise than this major does.
+fn report_unreadable_catalog(
+    cx: &Cx<'_>,
+    relations: &DatabaseCatalog,
+    attributes: &Attributes,
+    database: &Arc<DatabaseRef>,
+    directory: &VolPath,
+) {
+    let place = Place { database: Some(database.clone()), ..Place::file(directory.clone()) };
+    if relations.relations.is_empty() {
+        let message = "no row of pg_class could be read: the files of this database are examined as pages only";
+        cx.sink.report(Finding::new(&codes::CATALOG_UNREADABLE, place, message).values("no rows", "rows of pg_class"));
+        return;
+    }
+    let mismatches = descriptors::verify(cx.fmt, attributes);
+    if let Some(first) = mismatches.first() {
+        let message = format!(
+            "{} columns of system catalogs are described otherwise than in version {}, the first in {}",
+            mismatches.len(),
+            cx.fmt.major,
+            first.catalog
+        );
+        let column = |name: Option<&str>| name.map_or("no such column".to_owned(), str::to_owned);
+        let finding = Finding::new(&codes::CATALOG_LAYOUT_UNKNOWN, place, message).values(
+            format!("column {}: {}", first.attnum, column(first.have.as_ref().map(|h| h.0.as_str()))),
+            column(first.expect.as_ref().map(|e| e.0)),
+        );
+        cx.sink.report(finding);
     }
 }
 
@@ -294,12 +342,23 @@ fn report_losses(cx: &Cx<'_>, losses: &pgfsck_catalog::Losses) {
 /// reading lost is damage.
 fn report_lost_pg_class(cx: &Cx<'_>, catalog: &DatabaseCatalog, database: &Arc<DatabaseRef>) {
     let settled = cx.standing().is_settled();
-    for lost in catalog.losses.iter().filter(|l| settled && l.catalog == "pg_class") {
+    if !settled || catalog.losses.concern("pg_filenode.map") {
+        return; // without its map nobody can say which file it was
+    }
+    let gone = |path: &VolPath| {
+        let mut losses = catalog.losses.iter();
+        losses.any(|l| l.path == *path && l.why == LostWhy::Volume(VolumeError::NotFound))
+    };
+    for lost in catalog.losses.iter().filter(|l| l.catalog == "pg_class") {
         let place = Place { database: Some(database.clone()), block: lost.block, ..Place::file(lost.path.clone()) };
         let finding = match lost.why {
             LostWhy::Zeroed => Finding::new(&codes::PAGE_ZEROED, place, "the page is all zero, and held rows of pg_class")
                 .values("an all-zero page", "a page with content"),
-            LostWhy::FewerBlocks { have, expect } => {
+            LostWhy::Volume(VolumeError::NotFound) => {
+                Finding::new(&codes::CATALOG_UNREADABLE, place, "pg_class is not there: nothing tells the relations of this database")
+                    .values("no file", "the file of pg_class")
+            }
+            LostWhy::FewerBlocks { have, expect } if !gone(&lost.path) => {
                 Finding::new(&codes::RELATION_TRUNCATED, place, "the end is gone, and held rows of pg_class")
                     .values(format!("{have} blocks"), format!("at least {expect} blocks"))
             }
@@ -418,6 +477,7 @@ impl Whole<'_> {
         }
         let attributes = self.catalog.load_attributes(cx.volume, database, &relations);
         report_losses(cx, &attributes.losses);
+        report_unreadable_catalog(cx, &relations, &attributes, named, &database.directory);
         self.relations(named, &relations, &attributes, &self.list(database.oid));
     }
 
@@ -451,7 +511,9 @@ impl Whole<'_> {
         let paths: Vec<_> = self.directories.databases.iter().filter(|((_, o), _)| *o == oid).collect();
         if !self.catalog.databases_complete {
             // The row is lost with its page: the directory can still be read by its own catalogs.
-            if let Some(((tablespace, _), _)) = paths.first() {
+            // Only its default tablespace's has a PG_VERSION.
+            let own = paths.iter().find(|(_, path)| cx.volume.open(&path.join("PG_VERSION")).is_ok());
+            if let Some(((tablespace, _), _)) = own.or(paths.first()) {
                 let database = Database::unlisted(oid, *tablespace, self.catalog.paths);
                 let named = Arc::new(DatabaseRef { oid, name: None });
                 self.known(&database, &named);

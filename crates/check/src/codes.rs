@@ -516,7 +516,7 @@ pub static CATALOG_LAYOUT_UNKNOWN: Problem = Problem {
 };
 
 /// `catalog.unreadable`.
-pub static CATALOG_FILE_UNREADABLE: Problem = Problem {
+pub static CATALOG_UNREADABLE: Problem = Problem {
     name: "catalog.unreadable",
     severity: Severity::Error,
     meaning: "A system catalog that names the relations of this database cannot be read at all, so its files can be examined as pages only.",
@@ -579,17 +579,6 @@ pub static INDEX_TID_INVALID: Problem = Problem {
     innocent: "Indexes that are not ready for inserts, and hash indexes of 9.6, are not judged.",
     advice: "REINDEX repairs the index, but first find out whether the table lost the row (lost write, stale page).",
     source: "bt_check_every_level and heapallindexed, contrib/amcheck; 9.6-19",
-};
-
-/// `index.link-invalid`.
-pub static INDEX_LINK_INVALID: Problem = Problem {
-    name: "index.link-invalid",
-    severity: Severity::Error,
-    meaning: "A page of the index refers to a block that the index does not have, or that cannot be a page of it.",
-    checked: "Sibling links, downlinks, overflow chains and root pointers against the number of blocks.",
-    innocent: "None.",
-    advice: "REINDEX rebuilds it.",
-    source: "access/nbtree, hash, gin, gist, spgist; 9.6-19",
 };
 
 /// `vm.bit-invalid`.
@@ -660,13 +649,12 @@ pub static ALL: &[&Problem] = &[
     &SLRU_SEGMENT_SHORT,
     &WAL_SYSID_MISMATCH,
     &CATALOG_LAYOUT_UNKNOWN,
-    &CATALOG_FILE_UNREADABLE,
+    &CATALOG_UNREADABLE,
     &HEAP_LINE_POINTER_INVALID,
     &HEAP_TUPLE_INVALID,
     &HEAP_ATTRIBUTE_INVALID,
     &INDEX_PAGE_INVALID,
     &INDEX_TID_INVALID,
-    &INDEX_LINK_INVALID,
     &VM_BIT_INVALID,
     &SEQUENCE_INVALID,
 ];

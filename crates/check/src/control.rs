@@ -2,10 +2,10 @@
 
 use crate::codes;
 use crate::context::{Stop, unreadable};
-use crate::finding::{Finding, Place};
+use crate::finding::{Finding, Place, Severity};
 use crate::sink::{Counters, Sink};
 use pgfsck_format::backup_label::BackupLabel;
-use pgfsck_format::control::{ControlError, ControlFile, Recognised, VersionHint};
+use pgfsck_format::control::{ControlError, ControlFile, FILE_BYTES, Recognised, VersionHint};
 use pgfsck_format::{ClusterFormat, Lsn};
 use pgfsck_volume::{VolPath, Volume, VolumeError};
 
@@ -102,6 +102,19 @@ fn judge(recognised: &Recognised, place: &Place, sink: &Sink<'_>, known: &mut Kn
             let finding = Finding::new(&codes::CONTROL_FIELD_INVALID, place.clone(), message);
             sink.report(finding.values(p.have, p.expect));
         }
+    }
+    if recognised.file_bytes < FILE_BYTES as u64 {
+        let finding = Finding::new(&codes::CONTROL_SHORT, place.clone(), "pg_control is cut off after its structure");
+        sink.report(finding.values(format!("{} bytes", recognised.file_bytes), format!("{FILE_BYTES} bytes")));
+    }
+    if let Some(at) = recognised.trailing_nonzero {
+        // The structure lies within the first 512-byte sector, the rest is written as zeros with it.
+        let finding = Finding::new(
+            &codes::CONTROL_FIELD_INVALID,
+            place.at_offset(at),
+            "something else was written after pg_control's structure: a torn or misdirected write",
+        );
+        sink.report(finding.values("a byte that is not zero", "zeros up to the end").severity(Severity::Warning));
     }
     known.format = control.cluster_format().ok();
     known.control = Some(control.clone());

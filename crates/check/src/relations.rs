@@ -311,6 +311,12 @@ impl<'a> DatabasePass<'a> {
         if files.standing == Standing::Discarded {
             return;
         }
+        if check.foreign > 0 {
+            let message = format!("{} pages are no sequence's: the file holds another relation's content", check.foreign);
+            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, target.place.clone(), message);
+            self.cx.sink.report(finding.values(format!("{} foreign pages", check.foreign), "one page of a sequence"));
+            return;
+        }
         check.held.into_iter().for_each(|f| self.cx.sink.report(f));
         let at = Place { block: Some(BlockNumber(0)), offset: Some(0), ..target.place.clone() };
         if check.zero && files.standing.is_settled() {
@@ -531,6 +537,8 @@ impl<'a> DatabasePass<'a> {
         // VACUUM FULL of pg_class cannot write into the copy it is making: the old count stays
         // (`swap_relation_files`, `commands/cluster.c`).
         let stale = [relation.oid, relation.index_of].contains(&PG_CLASS);
+        // An unlogged relation was perhaps reset after a crash, which leaves the old count as well.
+        let stale = stale || relation.persistence != Persistence::Permanent;
         if counted <= blocks || stale || !relation.trust.is_proven() {
             return;
         }

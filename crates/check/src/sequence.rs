@@ -16,13 +16,15 @@ pub struct SequenceCheck {
     pub seen: bool,
     /// Whether its page is all zero.
     pub zero: bool,
+    /// Pages that no sequence has: a second one, or one without a special space.
+    pub foreign: u64,
 }
 
 impl SequenceCheck {
     /// A check for this format.
     #[must_use]
     pub fn new(fmt: ClusterFormat) -> Self {
-        Self { fmt, held: Vec::new(), seen: false, zero: false }
+        Self { fmt, held: Vec::new(), seen: false, zero: false, foreign: 0 }
     }
 }
 
@@ -38,19 +40,16 @@ impl PageCheck for SequenceCheck {
 
     fn page(&mut self, page: &Page<'_>, at: &Place) {
         self.seen = true;
+        if page.block().0 > 0 || magic(page).is_none() {
+            self.foreign += 1;
+            return;
+        }
         let mut hold = |message: &str, have: String, expect: String| {
             let finding = Finding::new(&codes::SEQUENCE_INVALID, at.clone(), message);
             self.held.push(finding.values(have, expect));
         };
-        if page.block().0 > 0 {
-            return hold("a sequence has one page", format!("block {}", page.block()), "only block 0".into());
-        }
-        match magic(page) {
-            Some(SEQUENCE_MAGIC) => {}
-            other => {
-                let have = other.map_or("no special space".into(), |m| format!("{m:#x}"));
-                return hold("the sequence's magic number is wrong", have, format!("{SEQUENCE_MAGIC:#x}"));
-            }
+        if let Some(other) = magic(page).filter(|m| *m != SEQUENCE_MAGIC) {
+            return hold("the sequence's magic number is wrong", format!("{other:#x}"), format!("{SEQUENCE_MAGIC:#x}"));
         }
         if page.item_count() != 1 {
             return hold("a sequence has one tuple", page.item_count().to_string(), "1".into());
@@ -71,5 +70,6 @@ impl PageCheck for SequenceCheck {
         self.held.extend(later.held);
         self.seen |= later.seen;
         self.zero |= later.zero;
+        self.foreign += later.foreign;
     }
 }

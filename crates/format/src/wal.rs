@@ -13,6 +13,8 @@ pub mod page;
 pub mod reader;
 pub mod record;
 pub mod rmgr;
+pub mod storage;
+pub mod xact;
 
 pub use block_ref::BlockRef;
 pub use end::{StopReason, WalEnd, WalStop};
@@ -22,3 +24,5 @@ pub use page::{XLogLongPageHeader, XLogPageHeader};
 pub use reader::{RawRecord, WalReader, WalSource};
 pub use record::{Record, RecordHeader};
 pub use rmgr::{RecordType, RmgrId};
+pub use storage::StorageChange;
+pub use xact::TransactionEnd;

@@ -2,7 +2,7 @@
 //!
 //! A server knows its catalogs' columns from headers compiled into it (`include/catalog/pg_*.h`,
 //! turned into `schemapg.h` by `genbki.pl`). This module is that knowledge for every covered
-//! major: [`tables`] holds the rows, [`Layout`] is one of them resolved for one cluster, and
+//! major: `tables.rs` holds the rows, [`Layout`] is one of them resolved for one cluster, and
 //! [`verify`] asks the cluster itself whether the rows are right.
 
 mod tables;

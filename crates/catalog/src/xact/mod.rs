@@ -12,7 +12,7 @@ mod slru;
 pub mod visibility;
 
 pub use commit_log::{CommitLog, XidStatus};
-pub use multi::{MultiXactEnd, MultiXacts};
+pub use multi::{MultiXactEnd, MultiXacts, Unreadable};
 pub use prepared::PreparedTransactions;
 pub use visibility::{RowFate, RowTrust, RowVerdict};
 

@@ -1,9 +1,10 @@
 //! `pgfsck locate`: from a file to its relation, and from a relation to its files.
 
+use super::relations::{Entry, Gap, Section, each_database, exit_code};
 use super::{load_catalog, open};
 use crate::args::{ListFormat, LocateArgs};
 use crate::output::print;
-use super::relations::{Entry, Gap, exit_code, Section, each_database, printable};
+use crate::text::plain;
 use pgfsck_catalog::{Claim, ClusterCatalog, Database, Relation};
 use pgfsck_format::names::{RelFileName, TablespaceVersionDir, parse_oid};
 use pgfsck_format::{ForkNumber, Oid, RelFileNumber};
@@ -16,7 +17,9 @@ use std::process::ExitCode;
 /// Answers the questions; exit code 1 if one has no answer, 2 if rows could not be read.
 pub fn run(args: &LocateArgs) -> anyhow::Result<ExitCode> {
     let (datadir, questions) = match args.what.split_first() {
-        Some((first, rest)) if !rest.is_empty() && Path::new(first).is_dir() => (Some(Path::new(first)), rest),
+        Some((first, rest)) if !rest.is_empty() && Path::new(first).is_dir() => {
+            (Some(Path::new(first)), rest)
+        }
         _ => (None, args.what.as_slice()),
     };
     let volume = open(&args.data, datadir)?;
@@ -408,20 +411,23 @@ pub fn text(answer: &Answer) -> String {
             out.push('\n');
         }
         if answer.located.len() > 1 {
-            out.push_str(&format!("{}:\n", printable(&located.query)));
+            out.push_str(&format!("{}:\n", plain(&located.query)));
         }
         for other in &located.others {
-            out.push_str(&format!("{}\n", printable(other)));
+            out.push_str(&format!("{}\n", plain(other)));
         }
         for m in &located.matches {
             out.push_str(&match_text(m));
         }
         for origin in &located.origins {
-            let words = printable(&origin.origin);
-            out.push_str(&format!("{}: no relation has it now; {words}\n", origin.path));
+            let words = plain(&origin.origin);
+            out.push_str(&format!(
+                "{}: no relation has it now; {words}\n",
+                origin.path
+            ));
         }
         if located.is_empty() {
-            out.push_str(&format!("{}: nothing found\n", printable(&located.query)));
+            out.push_str(&format!("{}: nothing found\n", plain(&located.query)));
         }
     }
     out
@@ -432,14 +438,14 @@ fn match_text(found: &Match) -> String {
     let r = &found.relation;
     let schema = r.schema.as_deref().unwrap_or("?");
     let database = match &r.database.name {
-        Some(name) => format!("database {}", printable(name)),
+        Some(name) => format!("database {}", plain(name)),
         None => "shared".to_owned(),
     };
     let kind = pgfsck_catalog::RelKind::from_letter(u8::try_from(r.kind).unwrap_or(b'?'));
     let mut out = format!(
         "{kind} {}.{} (OID {}), {database}\n",
-        printable(schema),
-        printable(&r.name),
+        plain(schema),
+        plain(&r.name),
         r.oid
     );
     if let Some(why) = &r.uncertain {
@@ -481,10 +487,7 @@ mod tests {
         assert_eq!(parse("base/5/16384.1"), file(default, 5, "16384.1"));
         assert_eq!(parse("./base/5/16384"), file(default, 5, "16384"));
         assert_eq!(parse("/srv/data/base/5/7_vm"), file(default, 5, "7_vm"));
-        assert_eq!(
-            parse("global/1262"),
-            file(Some(Oid::PG_GLOBAL), 0, "1262")
-        );
+        assert_eq!(parse("global/1262"), file(Some(Oid::PG_GLOBAL), 0, "1262"));
         assert_eq!(
             parse("pg_tblspc/16400/PG_17_202406281/5/t3_16401"),
             file(Some(Oid(16400)), 5, "t3_16401")
@@ -498,7 +501,13 @@ mod tests {
         assert_eq!(parse("16384"), Query::Number(16384));
         assert!(matches!(parse("16384_fsm"), Query::FileName(_)));
         let name = |parts: &[&str]| Query::Name(parts.iter().map(|p| (*p).to_owned()).collect());
-        assert_eq!(parse("app.public.orders"), name(&["app", "public", "orders"]));
-        assert_eq!(parse(r#"public."we.ird ""q""""#), name(&["public", r#"we.ird "q""#]));
+        assert_eq!(
+            parse("app.public.orders"),
+            name(&["app", "public", "orders"])
+        );
+        assert_eq!(
+            parse(r#"public."we.ird ""q""""#),
+            name(&["public", r#"we.ird "q""#])
+        );
     }
 }

@@ -1,10 +1,11 @@
 //! `pgfsck relations`: every relation with storage and where it lies, as oid2name would say it, but
 //! without a server.
 
+use super::sizes::Sizes;
 use super::{load_catalog, open};
 use crate::args::{ListFormat, RelationsArgs};
 use crate::output::{INCOMPLETE, complain};
-use super::sizes::Sizes;
+use crate::text::plain;
 use pgfsck_catalog::{ClusterCatalog, Database, DatabaseCatalog, Lost, Relation};
 use pgfsck_format::{ForkNumber, Oid};
 use pgfsck_volume::{VolPath, Volume};
@@ -28,7 +29,7 @@ pub fn run(args: &RelationsArgs) -> anyhow::Result<ExitCode> {
 /// Says on stderr what could not be read.
 pub(super) fn exit_code(gaps: &[Gap]) -> ExitCode {
     for gap in gaps {
-        complain(&format!("warning: {}", printable(&gap.line())));
+        complain(&format!("warning: {}", plain(&gap.line())));
     }
     ExitCode::from(if gaps.is_empty() { 0 } else { INCOMPLETE })
 }
@@ -334,7 +335,7 @@ fn heading(section: &Section<'_, '_>) -> String {
             } else {
                 ""
             };
-            let (name, oid) = (printable(&d.name), d.oid);
+            let (name, oid) = (plain(&d.name), d.oid);
             format!("Database {name} (OID {oid}), {}{state}", d.directory)
         }
     }
@@ -343,7 +344,7 @@ fn heading(section: &Section<'_, '_>) -> String {
 /// `schema.name`, and a mark if it is not certain.
 fn relation_name(entry: &Entry) -> String {
     let schema = entry.schema.as_deref().unwrap_or("?");
-    let mut name = format!("{}.{}", printable(schema), printable(&entry.name));
+    let mut name = format!("{}.{}", plain(schema), plain(&entry.name));
     if let Some(why) = &entry.uncertain {
         name.push_str(&format!("  ({why})"));
     }
@@ -379,7 +380,7 @@ fn cells(entry: &Entry, block_bytes: u64) -> [String; 11] {
         p.vm.to_string(),
         p.init.to_string(),
         ((p.main + p.fsm + p.vm + p.init) * block_bytes).to_string(),
-        printable(entry.tablespace.name.as_deref().unwrap_or("?")),
+        plain(entry.tablespace.name.as_deref().unwrap_or("?")),
         entry.path.clone().unwrap_or_else(dash),
         relation_name(entry),
     ]
@@ -396,9 +397,4 @@ fn write_row(out: &mut dyn Write, cells: &[String; 11], widths: [usize; 11]) -> 
         }
     }
     writeln!(out, "{}", line.trim_end())
-}
-
-/// Text from the data, harmless on a terminal.
-pub fn printable(text: &str) -> String {
-    VolPath::from(text.to_owned()).to_string()
 }

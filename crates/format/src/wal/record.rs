@@ -163,6 +163,12 @@ impl<'a> Record<'a> {
         self.header.record_type()
     }
 
+    /// The format of the cluster that wrote it.
+    #[must_use]
+    pub fn format(&self) -> ClusterFormat {
+        self.fmt
+    }
+
     /// Bytes of the record without its full-page images, as pg_waldump counts them.
     #[must_use]
     pub fn bytes_without_images(&self) -> u32 {

