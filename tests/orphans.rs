@@ -1,1 +1,230 @@
-//! To come.
+//! What servers that died leave behind, and the opposite: healthy files that must never be taken for it.
+
+use std::fs;
+
+use pgfsck_fixtures::{Fate, InitOptions, Leftover, Stop, leftovers};
+
+use crate::common::{Audit, Ground, Seen, audit, new_dir, server, used};
+
+macro_rules! for_each_major {
+    ($($test:ident $major:literal)*) => {$(
+        #[test]
+        fn $test() {
+            leftovers_are_named($major);
+        }
+    )*};
+}
+
+for_each_major! {
+    leftovers_of_10 "10" leftovers_of_11 "11" leftovers_of_12 "12" leftovers_of_13 "13" leftovers_of_14 "14"
+    leftovers_of_15 "15" leftovers_of_16 "16" leftovers_of_17 "17" leftovers_of_18 "18" leftovers_of_19 "19"
+}
+
+/// A finding at this path, whatever it says.
+fn at(audit: &Audit, path: &str) -> Option<Seen> {
+    audit
+        .problems()
+        .into_iter()
+        .chain(audit.notes())
+        .find(|seen| seen.path == path)
+}
+
+/// Kills a server in the middle of a dozen acts. As it was killed, nothing is accused, for recovery is
+/// due; after it, everything that stays for ever is named, and nothing else.
+fn leftovers_are_named(major: &'static str) {
+    let Some(server) = server(major) else { return };
+    let dir = new_dir("leftovers-");
+    let mut cluster = server
+        .init(dir.path().join("data"), &InitOptions::default())
+        .expect("initdb");
+    let left = leftovers(&mut cluster).expect("leftovers");
+    let half_gone = left
+        .iter()
+        .find(|l| l.fate == Fate::HalfGone)
+        .expect("a half-dropped database");
+    let half_gone = half_gone.paths[0].as_str();
+
+    let killed = audit(cluster.data_dir());
+    // That a database was being dropped is true before recovery as well: its row was marked so, and
+    // written, before the first file was removed.
+    let accused: Vec<Seen> = killed
+        .problems()
+        .into_iter()
+        .filter(|p| {
+            !(p.severity == "warning" && p.code == "database.invalid" && p.path == half_gone)
+        })
+        .collect();
+    assert!(accused.is_empty(), "killed {major}: {}", killed.explain());
+    assert_eq!(
+        killed.exit,
+        Some(0),
+        "killed {major}: {:?}",
+        killed.skipped()
+    );
+    for leftover in &left {
+        // The row of the dropped table may still be on disk, and then claims its file.
+        if leftover.act == "DROP TABLE" || leftover.fate == Fate::HalfGone {
+            continue;
+        }
+        for path in &leftover.paths {
+            assert!(
+                at(&killed, path).is_some(),
+                "killed {major}: {} left {path} unnamed",
+                leftover.act
+            );
+        }
+    }
+
+    cluster.start().expect("recovery");
+    cluster.stop(Stop::Fast).expect("a stop");
+    let recovered = audit(cluster.data_dir());
+    let what = format!("recovered {major}");
+    let mut named = Vec::new();
+    for leftover in &left {
+        named.extend(assert_named(
+            leftover,
+            &recovered,
+            cluster.data_dir(),
+            &what,
+        ));
+    }
+    // 10 does not mark a database that is being dropped: it looks whole, and its files are gone.
+    let unmarked = |seen: &Seen| {
+        major == "10"
+            && seen.code == "relation.main-fork-missing"
+            && seen.path.starts_with(half_gone)
+    };
+    let others: Vec<Seen> = recovered
+        .problems()
+        .into_iter()
+        .filter(|seen| !named.contains(&seen.path) && !unmarked(seen))
+        .collect();
+    assert!(
+        others.is_empty(),
+        "{what}: {others:?}; {}",
+        recovered.explain()
+    );
+    assert_eq!(
+        recovered.exit,
+        Some(i32::from(major == "10")),
+        "{what}: {:?}",
+        recovered.skipped()
+    );
+}
+
+/// One act's leftovers after recovery; returns the paths that may be accused.
+fn assert_named(
+    leftover: &Leftover,
+    audit: &Audit,
+    data: &std::path::Path,
+    what: &str,
+) -> Vec<String> {
+    let act = leftover.act;
+    for path in &leftover.paths {
+        let seen = at(audit, path);
+        let said = |severity: &str, code: &str| {
+            assert!(
+                seen.as_ref()
+                    .is_some_and(|s| s.severity == severity && s.code == code),
+                "{what}: {act} left {path}, which is {seen:?}, not {severity} {code}"
+            );
+        };
+        match leftover.fate {
+            Fate::Removed => assert!(
+                !data.join(path).exists(),
+                "{what}: {act}: {path} is still there"
+            ),
+            Fate::HalfGone if what.ends_with(" 10") => {}
+            Fate::HalfGone => said("warning", "database.invalid"),
+            Fate::Stays if data.join(path).is_dir() => said("warning", "database.directory-orphan"),
+            Fate::Stays => {
+                // A file without a byte in any fork costs nothing.
+                let forks =
+                    ["", "_fsm", "_vm", "_init"].map(|fork| data.join(format!("{path}{fork}")));
+                let empty = forks.iter().skip(1).all(|fork| !fork.exists())
+                    && fs::metadata(data.join(path)).expect("it stays").len() == 0;
+                said(if empty { "note" } else { "warning" }, "file.orphan");
+            }
+        }
+    }
+    leftover.paths.clone()
+}
+
+/// Whichever page of pg_class is lost: that page is reported, and no file is an orphan or missing for it.
+fn damage_to_pg_class(major: &'static str) {
+    let base = used(major).expect("a server");
+    for (database, schema) in [("used", "pg_catalog"), ("postgres", "pg_catalog")] {
+        let mut blocks = 0;
+        for zeroed in [false, true] {
+            let path = Ground::new(base)
+                .relation_in(database, schema, "pg_class")
+                .path
+                .clone();
+            blocks = Ground::new(base).blocks(&path);
+            for block in 0..blocks {
+                let mut ground = Ground::new(base);
+                let code = if zeroed {
+                    ground.zero_block(&path, block);
+                    "page.zeroed"
+                } else {
+                    ground.flip(&path, block * 8192 + 5000, 0x20);
+                    "page.checksum-mismatch"
+                };
+                let result = ground.audit();
+                let what = format!(
+                    "{database} of {major}, block {block} {code}: {}",
+                    result.explain()
+                );
+                assert_eq!(result.count("file.orphan"), 0, "{what}");
+                assert_eq!(result.count("relation.main-fork-missing"), 0, "{what}");
+                let at_block = |seen: &Seen| {
+                    seen.path == path && seen.block == Some(block) && seen.code == code
+                };
+                let accused = result.problems();
+                assert!(accused.iter().all(at_block), "{what}");
+                // A page with nothing but dead rows can be lost without a loss.
+                assert!(zeroed || accused.len() == 1, "{what}");
+            }
+        }
+        assert!(blocks > 5, "pg_class of {database} has {blocks} blocks");
+    }
+}
+
+#[test]
+fn damage_to_pg_class_makes_no_orphans_in_12() {
+    damage_to_pg_class("12");
+}
+
+#[test]
+fn damage_to_pg_class_makes_no_orphans_in_17() {
+    damage_to_pg_class("17");
+}
+
+/// The same with the shared catalogs that the databases and tablespaces are known by.
+#[test]
+fn damage_to_shared_catalogs_makes_no_orphans() {
+    let base = used("17").expect("a server");
+    for name in ["pg_database", "pg_tablespace"] {
+        for zeroed in [false, true] {
+            let mut ground = Ground::new(base);
+            let mut relations = base.truth.relations.iter();
+            let path = &relations
+                .find(|r| r.database.oid == 0 && r.name == name)
+                .expect("a catalog")
+                .path;
+            if zeroed {
+                ground.zero_block(path, 0);
+            } else {
+                ground.flip(path, 5000, 0x20);
+            }
+            let result = ground.audit();
+            let accused = result.problems();
+            assert!(
+                accused.len() == 1 && accused[0].path == *path && accused[0].block == Some(0),
+                "{name}, zeroed {zeroed}: {}",
+                result.explain()
+            );
+            assert_eq!(result.exit, Some(1));
+        }
+    }
+}

@@ -40,14 +40,22 @@ fn pages(data: &Path) -> Vec<(String, u64)> {
 
 fn visit(data: &Path, dir: &str, pages: &mut Vec<(String, u64)>) {
     for entry in fs::read_dir(data.join(dir)).expect("a listing") {
-        let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("UTF-8");
         let path = format!("{dir}/{name}");
         if data.join(&path).is_dir() {
             visit(data, &path, pages);
         } else if RelFileName::parse(name.as_bytes()).is_some() {
             let content = fs::read(data.join(&path)).expect("readable");
             let blocks = content.chunks_exact(BLOCK as usize).zip(0..);
-            pages.extend(blocks.filter(|(page, _)| page[PD_UPPER] != [0, 0]).map(|(_, block)| (path.clone(), block)));
+            pages.extend(
+                blocks
+                    .filter(|(page, _)| page[PD_UPPER] != [0, 0])
+                    .map(|(_, block)| (path.clone(), block)),
+            );
         }
     }
 }
@@ -66,16 +74,31 @@ fn five_hundred_flipped_bytes_are_found_and_nothing_else() {
         let mask = 1 + random.below(255) as u8;
         ground.flip(&path, offset, mask);
         let new = ground.page(&path, block)[PD_UPPER] == [0, 0];
-        let code = if new { "page.zeroed" } else { "page.checksum-mismatch" };
-        expected.insert(Seen { severity: "error".to_owned(), code: code.to_owned(), path, block: Some(block) });
+        let code = if new {
+            "page.zeroed"
+        } else {
+            "page.checksum-mismatch"
+        };
+        expected.insert(Seen {
+            severity: "error".to_owned(),
+            code: code.to_owned(),
+            path,
+            block: Some(block),
+        });
     }
     // Catalogs are among them, and every kind of fork.
     for wanted in ["_fsm", "_vm", "_init", "global/", "pg_tblspc/"] {
-        assert!(expected.iter().any(|seen| seen.path.contains(wanted)), "none in {wanted}");
+        assert!(
+            expected.iter().any(|seen| seen.path.contains(wanted)),
+            "none in {wanted}"
+        );
     }
     let catalog = |name: &str| &ground.relation("pg_catalog", name).path;
     for name in ["pg_class", "pg_attribute"] {
-        assert!(expected.iter().any(|seen| &seen.path == catalog(name)), "none in {name}");
+        assert!(
+            expected.iter().any(|seen| &seen.path == catalog(name)),
+            "none in {name}"
+        );
     }
 
     let audit = ground.audit();
@@ -84,30 +107,46 @@ fn five_hundred_flipped_bytes_are_found_and_nothing_else() {
     assert_eq!(found.len(), audit.problems().len(), "nothing is said twice");
     let missed: Vec<_> = expected.difference(&found).collect();
     let invented: Vec<_> = found.difference(&expected).collect();
-    assert!(missed.is_empty() && invented.is_empty(), "missed {missed:#?}, invented {invented:#?}");
+    assert!(
+        missed.is_empty() && invented.is_empty(),
+        "missed {missed:#?}, invented {invented:#?}"
+    );
 
     let Some(pg_checksums) = base.server.tool("pg_checksums") else {
         eprintln!("skipped: no pg_checksums of 15 on this machine");
         return;
     };
     let by_postgresql = verify(&pg_checksums, &ground.data);
-    let mismatches = found.iter().filter(|seen| seen.code == "page.checksum-mismatch");
-    let by_us: BTreeSet<(String, u64)> =
-        mismatches.map(|seen| (seen.path.clone(), seen.block.expect("a block"))).collect();
+    let mismatches = found
+        .iter()
+        .filter(|seen| seen.code == "page.checksum-mismatch");
+    let by_us: BTreeSet<(String, u64)> = mismatches
+        .map(|seen| (seen.path.clone(), seen.block.expect("a block")))
+        .collect();
     assert_eq!(by_us, by_postgresql, "pg_checksums and pgfsck disagree");
 }
 
 /// Files and blocks that pg_checksums finds. (No relation here has a second segment, so that its
 /// block number, which is the file's, is ours.)
 fn verify(pg_checksums: &Path, data: &Path) -> BTreeSet<(String, u64)> {
-    let output = Command::new(pg_checksums).arg("--check").arg(data).env("LC_ALL", "C").output().expect("it runs");
+    let output = Command::new(pg_checksums)
+        .arg("--check")
+        .arg(data)
+        .env("LC_ALL", "C")
+        .output()
+        .expect("it runs");
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let prefix = format!("{}/", data.display());
-    let lines = stderr.lines().filter(|line| line.contains("checksum verification failed in file"));
+    let lines = stderr
+        .lines()
+        .filter(|line| line.contains("checksum verification failed in file"));
     lines
         .map(|line| {
-            let (path, rest) = line.split_once("in file \"").and_then(|(_, rest)| rest.split_once("\", block ")).expect(line);
+            let (path, rest) = line
+                .split_once("in file \"")
+                .and_then(|(_, rest)| rest.split_once("\", block "))
+                .expect(line);
             let block = rest.split_once(':').expect(line).0.parse().expect(line);
             (path.strip_prefix(&prefix).expect(line).to_owned(), block)
         })

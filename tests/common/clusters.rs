@@ -65,11 +65,16 @@ const PROBE_VACUUM: &[&str] = &[
 type Slot = OnceLock<Option<Stopped>>;
 
 /// The cluster of this kind and major, made by `make` when it is asked for first.
-fn shared(kind: &'static str, major: &'static str, make: fn(&Path, Server) -> Stopped) -> Option<&'static Stopped> {
+fn shared(
+    kind: &'static str,
+    major: &'static str,
+    make: fn(&Path, Server) -> Stopped,
+) -> Option<&'static Stopped> {
     static ALL: Mutex<BTreeMap<(&str, &str), &'static Slot>> = Mutex::new(BTreeMap::new());
     let slot: &'static Slot = {
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry((kind, major)).or_insert_with(|| Box::leak(Box::default()))
+        all.entry((kind, major))
+            .or_insert_with(|| Box::leak(Box::default()))
     };
     let stopped = slot.get_or_init(|| {
         let server = server(major)?;

@@ -41,7 +41,9 @@ pub fn link_cluster(data: &Path, to: &Path) -> PathBuf {
     fs::create_dir(to.join("tablespaces")).expect("a directory");
     for entry in fs::read_dir(data.join("pg_tblspc")).expect("pg_tblspc") {
         let link = entry.expect("an entry");
-        let Ok(target) = link.path().canonicalize() else { continue };
+        let Ok(target) = link.path().canonicalize() else {
+            continue;
+        };
         let moved = to.join("tablespaces").join(link.file_name());
         link_dir(&target, &moved);
         let copied = copy.join("pg_tblspc").join(link.file_name());
@@ -53,7 +55,8 @@ pub fn link_cluster(data: &Path, to: &Path) -> PathBuf {
 
 fn link_dir(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a directory");
-    fs::set_permissions(to, fs::metadata(from).expect("it is there").permissions()).expect("its mode");
+    fs::set_permissions(to, fs::metadata(from).expect("it is there").permissions())
+        .expect("its mode");
     for entry in fs::read_dir(from).expect("a listing") {
         let entry = entry.expect("an entry");
         let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -104,7 +107,9 @@ impl Ground {
     fn own(&self, path: &str, length_bytes: u64) {
         let full = self.at(path);
         let aside = full.with_extension("aside");
-        let mut head = File::open(&full).unwrap_or_else(|e| panic!("{path}: {e}")).take(length_bytes);
+        let mut head = File::open(&full)
+            .unwrap_or_else(|e| panic!("{path}: {e}"))
+            .take(length_bytes);
         let mut copy = File::create(&aside).expect("a file");
         io::copy(&mut head, &mut copy).expect("a copy");
         fs::rename(&aside, &full).expect("a rename");
@@ -112,7 +117,10 @@ impl Ground {
 
     /// Cuts a file.
     pub fn cut(&mut self, path: &str, length_bytes: u64) {
-        assert!(length_bytes < self.bytes(path), "{path} is that short already");
+        assert!(
+            length_bytes < self.bytes(path),
+            "{path} is that short already"
+        );
         self.own(path, length_bytes);
     }
 
@@ -155,7 +163,9 @@ impl Ground {
 
     /// The size of a file.
     pub fn bytes(&self, path: &str) -> u64 {
-        fs::metadata(self.at(path)).unwrap_or_else(|e| panic!("{path}: {e}")).len()
+        fs::metadata(self.at(path))
+            .unwrap_or_else(|e| panic!("{path}: {e}"))
+            .len()
     }
 
     /// How many blocks a file has.
@@ -165,17 +175,23 @@ impl Ground {
 
     /// Fills a block of the file with zeros.
     pub fn zero_block(&mut self, path: &str, block: u64) {
-        self.damage(path).zero_block(path, block, BLOCK).expect("zeroed");
+        self.damage(path)
+            .zero_block(path, block, BLOCK)
+            .expect("zeroed");
     }
 
     /// Inverts bits of one byte.
     pub fn flip(&mut self, path: &str, offset: u64, mask: u8) {
-        self.damage(path).flip_byte(path, offset, mask).expect("flipped");
+        self.damage(path)
+            .flip_byte(path, offset, mask)
+            .expect("flipped");
     }
 
     /// One block of a file.
     pub fn page(&self, path: &str, block: u64) -> Vec<u8> {
-        self.damager.read(path, block * BLOCK, BLOCK as usize).expect("a page")
+        self.damager
+            .read(path, block * BLOCK, BLOCK as usize)
+            .expect("a page")
     }
 
     /// Changes one block of a first segment file and gives it the checksum that goes with its new
@@ -186,13 +202,19 @@ impl Ground {
         let number = BlockNumber(u32::try_from(block).expect("a block number"));
         let checksum = page_checksum(&page, number, ByteOrder::Little);
         page[PD_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
-        self.damage(path).overwrite(path, block * BLOCK, &page).expect("written");
+        self.damage(path)
+            .overwrite(path, block * BLOCK, &page)
+            .expect("written");
     }
 
     /// The relation of this schema and name in the database that has it: the probe's are in
     /// `postgres`, all others, catalogs too, in `used`.
     pub fn relation(&self, schema: &str, name: &str) -> &'static Relation {
-        let database = if schema == "probe" { "postgres" } else { workload::DATABASE };
+        let database = if schema == "probe" {
+            "postgres"
+        } else {
+            workload::DATABASE
+        };
         self.relation_in(database, schema, name)
     }
 
@@ -214,14 +236,18 @@ impl Ground {
     pub fn toast_of(&self, schema: &str, name: &str) -> &'static Relation {
         let table = self.relation(schema, name);
         let mut relations = self.base.truth.relations.iter();
-        let toast = relations.find(|r| Some(r.oid) == table.toast_oid && r.database == table.database);
+        let toast =
+            relations.find(|r| Some(r.oid) == table.toast_oid && r.database == table.database);
         toast.expect("a TOAST table")
     }
 
     /// The directory of a database.
     pub fn database_dir(&self, name: &str) -> String {
         let rows = &self.base.truth.databases;
-        let row = rows.iter().find(|row| row["datname"] == name).expect("a database");
+        let row = rows
+            .iter()
+            .find(|row| row["datname"] == name)
+            .expect("a database");
         format!("base/{}", row["oid"])
     }
 
@@ -276,7 +302,10 @@ impl Ground {
         }
         left.retain(|seen| {
             seen.severity != "note"
-                && !self.consequences.iter().any(|(code, path)| seen.code == *code && seen.path == *path)
+                && !self
+                    .consequences
+                    .iter()
+                    .any(|(code, path)| seen.code == *code && seen.path == *path)
         });
         let has_error = audit.report["summary"]["error"] != 0;
         let exit = self.exit.unwrap_or(i32::from(has_error));

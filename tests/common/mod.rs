@@ -16,7 +16,7 @@ use pgfsck_fixtures::scratch;
 use serde_json::Value;
 
 pub use clusters::{Stopped, carried_copy, fresh, server, stopped_from, used};
-pub use ground::{BLOCK, Ground};
+pub use ground::{BLOCK, Ground, link_cluster};
 
 /// The program, told nothing by the caller's environment.
 pub fn pgfsck() -> Command {
@@ -59,7 +59,10 @@ pub fn scratch_root() -> &'static Path {
         let dir = scratch().expect("a scratch directory").keep();
         // Statics are never dropped: a shell waits for the end of this process and tidies up.
         let janitor = Command::new("sh")
-            .args(["-c", "trap '' INT TERM HUP; read -r _; chmod -R u+rwx \"$0\"; rm -rf -- \"$0\""])
+            .args([
+                "-c",
+                "trap '' INT TERM HUP; read -r _; chmod -R u+rwx \"$0\"; rm -rf -- \"$0\"",
+            ])
             .arg(&dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -76,7 +79,11 @@ pub fn scratch_root() -> &'static Path {
 pub fn new_dir(prefix: &str) -> tempfile::TempDir {
     let mut builder = tempfile::Builder::new();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    builder.prefix(prefix).permissions(open).tempdir_in(scratch_root()).expect("a directory")
+    builder
+        .prefix(prefix)
+        .permissions(open)
+        .tempdir_in(scratch_root())
+        .expect("a directory")
 }
 
 /// A finding as far as tests look at it.
@@ -91,7 +98,8 @@ pub struct Seen {
 impl fmt::Debug for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.severity, self.code, self.path)?;
-        self.block.map_or(Ok(()), |block| write!(f, " block {block}"))
+        self.block
+            .map_or(Ok(()), |block| write!(f, " block {block}"))
     }
 }
 
@@ -114,7 +122,10 @@ pub fn audit_with(data: &Path, args: &[&str]) -> Audit {
 
 /// Audits a data directory by a command that runs the program.
 pub fn audit_by(mut command: Command, data: &Path, args: &[&str]) -> Audit {
-    command.args(["audit", "--format", "json"]).args(args).arg(data);
+    command
+        .args(["audit", "--format", "json"])
+        .args(args)
+        .arg(data);
     Audit::of(command.output().expect("the program runs"))
 }
 
@@ -124,16 +135,23 @@ impl Audit {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let report = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|e| panic!("no JSON ({e}), {}; stderr: {stderr}", output.status));
-        Audit { exit: output.status.code(), report, stderr }
+        Audit {
+            exit: output.status.code(),
+            report,
+            stderr,
+        }
     }
 
     /// All findings.
     pub fn findings(&self) -> &[Value] {
-        self.report["findings"].as_array().expect("an array of findings")
+        self.report["findings"]
+            .as_array()
+            .expect("an array of findings")
     }
 
     fn seen(&self, wanted: impl Fn(&str) -> bool) -> Vec<Seen> {
-        let text = |finding: &Value, field: &str| finding[field].as_str().unwrap_or_default().to_owned();
+        let text =
+            |finding: &Value, field: &str| finding[field].as_str().unwrap_or_default().to_owned();
         let mut seen: Vec<Seen> = self
             .findings()
             .iter()
@@ -161,18 +179,24 @@ impl Audit {
 
     /// How many findings have this code.
     pub fn count(&self, code: &str) -> u64 {
-        self.report["summary"]["by_code"][code].as_u64().unwrap_or(0)
+        self.report["summary"]["by_code"][code]
+            .as_u64()
+            .unwrap_or(0)
     }
 
     /// A number of the coverage, such as `/files/seen`.
     pub fn coverage(&self, pointer: &str) -> u64 {
-        let number = self.report["coverage"].pointer(pointer).and_then(Value::as_u64);
+        let number = self.report["coverage"]
+            .pointer(pointer)
+            .and_then(Value::as_u64);
         number.unwrap_or_else(|| panic!("no number at {pointer}"))
     }
 
     /// What was not examined.
     pub fn skipped(&self) -> &[Value] {
-        self.report["coverage"]["skipped"].as_array().expect("an array of skips")
+        self.report["coverage"]["skipped"]
+            .as_array()
+            .expect("an array of skips")
     }
 
     /// Neither an error nor a warning nor a skip, and exit code 0.
@@ -188,7 +212,11 @@ impl Audit {
             self.coverage("/files/examined") + self.coverage("/files/skipped"),
             "{what}: every file is accounted for"
         );
-        assert_eq!(self.coverage("/blocks/seen"), self.coverage("/blocks/examined"), "{what}");
+        assert_eq!(
+            self.coverage("/blocks/seen"),
+            self.coverage("/blocks/examined"),
+            "{what}"
+        );
     }
 
     /// The first findings, the worst before the others, each on a line, for messages.
@@ -219,6 +247,10 @@ impl Audit {
                 finding["relation"]["name"],
             );
         }
-        format!("{} findings, exit {:?}{out}", self.findings().len(), self.exit)
+        format!(
+            "{} findings, exit {:?}{out}",
+            self.findings().len(),
+            self.exit
+        )
     }
 }

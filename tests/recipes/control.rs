@@ -103,7 +103,10 @@ pub const RECIPES: &[Recipe] = &[
         code: "version.mismatch",
         apply: |g| {
             let own = version_directory(g);
-            let other = format!("{}/PG_13_202007201", own.rsplit_once('/').expect("two parts").0);
+            let other = format!(
+                "{}/PG_13_202007201",
+                own.rsplit_once('/').expect("two parts").0
+            );
             std::fs::rename(g.at(&own), g.at(&other)).expect("renamed");
             g.expect("version.mismatch", &other, None);
         },
@@ -114,7 +117,9 @@ pub const RECIPES: &[Recipe] = &[
         apply: |g| {
             let path = first_wal_segment(g);
             let magic = Major::V10.row().wal_magic.to_le_bytes();
-            g.damage(&path).overwrite(&path, 0, &magic).expect("written");
+            g.damage(&path)
+                .overwrite(&path, 0, &magic)
+                .expect("written");
             g.expect("version.mismatch", &path, None);
         },
     },
@@ -184,7 +189,9 @@ pub const RECIPES: &[Recipe] = &[
         code: "relmap.bad-magic",
         apply: |g| {
             let path = map_of(g, "used");
-            g.damage(&path).overwrite(&path, 4, &1000_u32.to_le_bytes()).expect("written");
+            g.damage(&path)
+                .overwrite(&path, 4, &1000_u32.to_le_bytes())
+                .expect("written");
             g.expect("relmap.bad-magic", &path, None);
         },
     },
@@ -312,7 +319,10 @@ fn map_crc_at(map: &[u8]) -> usize {
 /// Where the entry of this OID is.
 fn entry_of(map: &[u8], oid: u32) -> usize {
     let count = word(map, 4) as usize;
-    (0..count).map(|entry| 8 + 8 * entry).find(|&at| word(map, at) == oid).expect("an entry")
+    (0..count)
+        .map(|entry| 8 + 8 * entry)
+        .find(|&at| word(map, at) == oid)
+        .expect("an entry")
 }
 
 /// Changes a relation map, with a CRC that agrees.
@@ -325,7 +335,10 @@ fn change_map(g: &mut Ground, path: &str, change: impl FnOnce(&mut [u8])) {
     map[at..at + 4].copy_from_slice(&sum.to_le_bytes());
     g.write(path, &map);
     // All majors that there are servers of are little-endian here.
-    assert_eq!(pgfsck_format::relmap::RelMap::order_of(&map), Some(ByteOrder::Little));
+    assert_eq!(
+        pgfsck_format::relmap::RelMap::order_of(&map),
+        Some(ByteOrder::Little)
+    );
 }
 
 /// The directory of this cluster in tablespace ts_a: `pg_tblspc/16385/PG_17_202406281`.
@@ -337,7 +350,13 @@ pub fn version_directory(g: &Ground) -> String {
 fn first_wal_segment(g: &Ground) -> String {
     let mut names: Vec<String> = std::fs::read_dir(g.at("pg_wal"))
         .expect("pg_wal")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .filter(|name| name.len() == 24)
         .collect();
     names.sort();

@@ -80,7 +80,9 @@ pub const RECIPES: &[Recipe] = &[
         code: "relation.main-fork-missing",
         apply: |g| {
             let mut relations = g.base.truth.relations.iter();
-            let shared = relations.find(|r| r.database.oid == 0 && r.name == "pg_shdescription").expect("a catalog");
+            let shared = relations
+                .find(|r| r.database.oid == 0 && r.name == "pg_shdescription")
+                .expect("a catalog");
             g.remove(&shared.path);
             g.expect("relation.main-fork-missing", &shared.path, None);
         },
@@ -169,7 +171,15 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "a table is cut inside a block",
         code: "page.partial",
-        apply: |g| cut_inside(g, "probe", "keyed", 10 * BLOCK + 100, Some("relation.truncated")),
+        apply: |g| {
+            cut_inside(
+                g,
+                "probe",
+                "keyed",
+                10 * BLOCK + 100,
+                Some("relation.truncated"),
+            )
+        },
     },
     Recipe {
         name: "a table without witnesses is cut inside a block",
@@ -179,7 +189,15 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "an index is cut inside a block",
         code: "page.partial",
-        apply: |g| cut_inside(g, "probe", "keyed_pkey", 5 * BLOCK + 4096, Some("relation.truncated")),
+        apply: |g| {
+            cut_inside(
+                g,
+                "probe",
+                "keyed_pkey",
+                5 * BLOCK + 4096,
+                Some("relation.truncated"),
+            )
+        },
     },
     Recipe {
         name: "a table has half a block too much",
@@ -324,7 +342,12 @@ pub const RECIPES: &[Recipe] = &[
         apply: |g| {
             fs::create_dir_all(g.at("base/pgsql_tmp")).expect("a directory");
             g.add("base/pgsql_tmp/pgsql_tmp4711.0", &[1; 100]);
-            g.expect_as("note", "file.temporary", "base/pgsql_tmp/pgsql_tmp4711.0", None);
+            g.expect_as(
+                "note",
+                "file.temporary",
+                "base/pgsql_tmp/pgsql_tmp4711.0",
+                None,
+            );
         },
     },
     Recipe {
@@ -382,7 +405,11 @@ pub const RECIPES: &[Recipe] = &[
             let dir = g.database_dir(SPARE);
             fs::create_dir(g.at("base/99999")).expect("a directory");
             for entry in fs::read_dir(g.at(&dir)).expect("a listing") {
-                let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+                let name = entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned();
                 g.duplicate(&format!("{dir}/{name}"), &format!("base/99999/{name}"));
             }
             g.expect_as("warning", "database.directory-orphan", "base/99999", None);
@@ -393,7 +420,11 @@ pub const RECIPES: &[Recipe] = &[
         code: "tablespace.link-broken",
         apply: |g| {
             let link = tablespace_link(g);
-            fs::rename(g.at(&link).canonicalize().expect("a target"), g.dir().join("elsewhere")).expect("renamed");
+            fs::rename(
+                g.at(&link).canonicalize().expect("a target"),
+                g.dir().join("elsewhere"),
+            )
+            .expect("renamed");
             g.expect("tablespace.link-broken", &link, None);
         },
     },
@@ -496,5 +527,9 @@ fn slru_gone(g: &mut Ground, path: &str) {
 
 /// `pg_tblspc/16385`, which leads to ts_a.
 fn tablespace_link(g: &Ground) -> String {
-    version_directory(g).rsplit_once('/').expect("two parts").0.to_owned()
+    version_directory(g)
+        .rsplit_once('/')
+        .expect("two parts")
+        .0
+        .to_owned()
 }

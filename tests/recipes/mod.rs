@@ -1,7 +1,7 @@
 //! The damage that an audit must find: each recipe is one corruption of a healthy cluster, and the
 //! code, path and block that it must be reported with, and nothing else.
 
-mod control;
+pub mod control;
 mod files;
 mod pages;
 mod structure;
@@ -25,16 +25,35 @@ pub struct Recipe {
 
 /// Codes that need another state of the cluster than a damaged copy, and the tests that provoke them.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("relation.segment-missing", "losses::segments_of_one_gigabyte"),
+    (
+        "relation.segment-missing",
+        "losses::segments_of_one_gigabyte",
+    ),
     ("relation.segment-short", "losses::segments_of_one_gigabyte"),
-    ("cluster.running", "not_stopped::a_running_server_is_refused"),
-    ("io.permission-denied", "not_stopped::unreadable_files_are_skipped_and_named"),
-    ("io.read-error", "not_stopped::a_failing_disk_is_reported_block_by_block"),
+    (
+        "cluster.running",
+        "not_stopped::a_running_server_is_refused",
+    ),
+    (
+        "io.permission-denied",
+        "not_stopped::unreadable_files_are_skipped_and_named",
+    ),
+    (
+        "io.read-error",
+        "not_stopped::a_failing_disk_is_reported_block_by_block",
+    ),
 ];
 
 /// All recipes.
 fn all() -> impl Iterator<Item = &'static Recipe> {
-    [control::RECIPES, files::RECIPES, pages::RECIPES, structure::RECIPES].into_iter().flatten()
+    [
+        control::RECIPES,
+        files::RECIPES,
+        pages::RECIPES,
+        structure::RECIPES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Applies every recipe to a copy of a well-used cluster of this major.
@@ -79,8 +98,10 @@ fn every_recipe_is_found_on_12() {
 
 #[test]
 fn every_code_has_a_recipe() {
-    let covered: BTreeSet<&str> =
-        all().map(|recipe| recipe.code).chain(ELSEWHERE.iter().map(|(code, _)| *code)).collect();
+    let covered: BTreeSet<&str> = all()
+        .map(|recipe| recipe.code)
+        .chain(ELSEWHERE.iter().map(|(code, _)| *code))
+        .collect();
     let known: BTreeSet<&str> = codes::ALL.iter().map(|problem| problem.name).collect();
     let uncovered: Vec<_> = known.difference(&covered).collect();
     assert!(uncovered.is_empty(), "nothing provokes {uncovered:?}");
@@ -92,6 +113,10 @@ fn every_code_has_a_recipe() {
 fn recipes_have_names_of_their_own() {
     let mut names = BTreeSet::new();
     for recipe in all() {
-        assert!(names.insert(recipe.name), "two recipes are called {:?}", recipe.name);
+        assert!(
+            names.insert(recipe.name),
+            "two recipes are called {:?}",
+            recipe.name
+        );
     }
 }

@@ -74,7 +74,9 @@ pub const RECIPES: &[Recipe] = &[
         code: "page.checksum-mismatch",
         apply: |g| {
             let path = g.probe("keyed");
-            g.damage(&path).misdirect_block(&path, 2, 5, BLOCK).expect("written");
+            g.damage(&path)
+                .misdirect_block(&path, 2, 5, BLOCK)
+                .expect("written");
             g.expect("page.checksum-mismatch", &path, Some(5));
         },
     },
@@ -84,7 +86,9 @@ pub const RECIPES: &[Recipe] = &[
         apply: |g| {
             let path = g.probe("keyed");
             let half = g.page(&path, 4)[4096..].to_vec();
-            g.damage(&path).overwrite(&path, 6 * BLOCK + 4096, &half).expect("written");
+            g.damage(&path)
+                .overwrite(&path, 6 * BLOCK + 4096, &half)
+                .expect("written");
             g.expect("page.checksum-mismatch", &path, Some(6));
         },
     },
@@ -93,7 +97,9 @@ pub const RECIPES: &[Recipe] = &[
         code: "page.checksum-mismatch",
         apply: |g| {
             let path = g.probe("keyed");
-            g.damage(&path).overwrite(&path, 6 * BLOCK + 7680, &[0; 512]).expect("written");
+            g.damage(&path)
+                .overwrite(&path, 6 * BLOCK + 7680, &[0; 512])
+                .expect("written");
             g.expect("page.checksum-mismatch", &path, Some(6));
         },
     },
@@ -103,7 +109,9 @@ pub const RECIPES: &[Recipe] = &[
         apply: |g| {
             // With it pd_upper: the server takes the page for a new one and checks no checksum.
             let path = g.probe("keyed");
-            g.damage(&path).overwrite(&path, 6 * BLOCK, &[0; 512]).expect("written");
+            g.damage(&path)
+                .overwrite(&path, 6 * BLOCK, &[0; 512])
+                .expect("written");
             g.expect("page.zeroed", &path, Some(6));
         },
     },
@@ -151,7 +159,11 @@ pub const RECIPES: &[Recipe] = &[
         apply: |g| {
             // From 16 on the server extends relations ahead of need, and an error can leave a zero
             // page between others; before, only the rare crash of a process in the right moment.
-            let severity = if g.base.major >= 16 { "note" } else { "warning" };
+            let severity = if g.base.major >= 16 {
+                "note"
+            } else {
+                "warning"
+            };
             zeroed(g, "plain", 5, severity);
         },
     },
@@ -211,7 +223,11 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "pd_special is beyond the page, with a right checksum",
         code: "page.header-invalid",
-        apply: |g| header(g, |page| page[PD_SPECIAL..PD_SPECIAL + 2].copy_from_slice(&9000_u16.to_le_bytes())),
+        apply: |g| {
+            header(g, |page| {
+                page[PD_SPECIAL..PD_SPECIAL + 2].copy_from_slice(&9000_u16.to_le_bytes())
+            })
+        },
     },
     Recipe {
         name: "pd_flags has an unknown flag, with a right checksum",
@@ -243,7 +259,9 @@ fn flip(g: &mut Ground, name: &str, fork: &str, block: u64, offset: u64) {
 
 fn pd_upper_zero(g: &mut Ground, name: &str) {
     let path = g.probe(name);
-    g.damage(&path).overwrite(&path, 4 * BLOCK + PD_UPPER as u64, &[0; 2]).expect("written");
+    g.damage(&path)
+        .overwrite(&path, 4 * BLOCK + PD_UPPER as u64, &[0; 2])
+        .expect("written");
     g.expect("page.zeroed", &path, Some(4));
 }
 

@@ -142,7 +142,9 @@ pub const RECIPES: &[Recipe] = &[
             let mut found = 0;
             for block in 0..g.blocks(&path) {
                 let page = g.page(&path, block);
-                let Some(at) = page.windows(wanted.len()).position(|bytes| bytes == wanted) else { continue };
+                let Some(at) = page.windows(wanted.len()).position(|bytes| bytes == wanted) else {
+                    continue;
+                };
                 g.edit_page(&path, block, |page| {
                     assert_eq!(page[at + attlen], 4, "an integer");
                     page[at + attlen] = 8;
@@ -159,13 +161,20 @@ pub const RECIPES: &[Recipe] = &[
         apply: |g| {
             let name = "Odd \"name\" é";
             let mut relations = g.base.truth.relations.iter();
-            let path = relations.find(|r| r.database.oid == 0 && r.name == "pg_database").expect("a catalog").path.clone();
+            let path = relations
+                .find(|r| r.database.oid == 0 && r.name == "pg_database")
+                .expect("a catalog")
+                .path
+                .clone();
             // From datname to datconnlimit: until 15 the collations lay between as names.
             let connlimit = if g.base.major >= 15 { 76 } else { 204 };
             let mut wanted = name.as_bytes().to_vec();
             wanted.push(0);
             let page = g.page(&path, 0);
-            let at = page.windows(wanted.len()).position(|bytes| bytes == wanted).expect("the row");
+            let at = page
+                .windows(wanted.len())
+                .position(|bytes| bytes == wanted)
+                .expect("the row");
             g.edit_page(&path, 0, |page| {
                 let limit = &mut page[at + connlimit..][..4];
                 assert_eq!(limit, [0xFF; 4], "no limit");
@@ -197,7 +206,10 @@ impl Item {
     fn of(page: &[u8], number: usize) -> Item {
         let at = item_at(number);
         let word = u32::from_le_bytes(page[at..at + 4].try_into().expect("four bytes"));
-        Item { offset: (word & 0x7FFF) as usize, rest: word & !0x7FFF }
+        Item {
+            offset: (word & 0x7FFF) as usize,
+            rest: word & !0x7FFF,
+        }
     }
 
     fn put(&self, page: &mut [u8], number: usize) {
@@ -205,4 +217,3 @@ impl Item {
         page[item_at(number)..][..4].copy_from_slice(&word.to_le_bytes());
     }
 }
-

@@ -66,7 +66,9 @@ impl BlockBits {
     /// Whether the block is in the set.
     #[must_use]
     pub fn contains(&self, block: BlockNumber) -> bool {
-        self.words.get(block.0 as usize / 64).is_some_and(|w| w & (1 << (block.0 % 64)) != 0)
+        self.words
+            .get(block.0 as usize / 64)
+            .is_some_and(|w| w & (1 << (block.0 % 64)) != 0)
     }
 
     /// Adds every block of the other set.
@@ -93,7 +95,11 @@ mod tests {
         a.append(b);
         assert_eq!(a.iter().map(|b| b.0).collect::<Vec<_>>(), [1, 2, 5, 6, 9]);
         assert_eq!(a.runs, [(1, 3), (5, 7), (9, 10)]);
-        assert!(a.contains(BlockNumber(6)) && !a.contains(BlockNumber(7)) && !a.contains(BlockNumber(0)));
+        assert!(
+            a.contains(BlockNumber(6))
+                && !a.contains(BlockNumber(7))
+                && !a.contains(BlockNumber(0))
+        );
     }
 
     #[test]

@@ -30,7 +30,6 @@ pub fn find(name: &str) -> Option<&'static Problem> {
     ALL.iter().copied().find(|p| p.name == name)
 }
 
-
 /// `control.missing`.
 pub static CONTROL_MISSING: Problem = Problem {
     name: "control.missing",
@@ -581,6 +580,17 @@ pub static INDEX_TID_INVALID: Problem = Problem {
     source: "bt_check_every_level and heapallindexed, contrib/amcheck; 9.6-19",
 };
 
+/// `index.link-invalid`.
+pub static INDEX_LINK_INVALID: Problem = Problem {
+    name: "index.link-invalid",
+    severity: Severity::Error,
+    meaning: "A page of the index refers to a block that can be no page of its tree: the meta page, or the root as a child.",
+    checked: "Sibling links, downlinks, overflow chains and root pointers: none may lead to block 0. Links beyond the end are reported as relation.truncated.",
+    innocent: "None.",
+    advice: "REINDEX rebuilds it.",
+    source: "access/nbtree, hash, gin, gist, spgist, brin; 9.6-19",
+};
+
 /// `vm.bit-invalid`.
 pub static VM_BIT_INVALID: Problem = Problem {
     name: "vm.bit-invalid",
@@ -655,6 +665,7 @@ pub static ALL: &[&Problem] = &[
     &HEAP_ATTRIBUTE_INVALID,
     &INDEX_PAGE_INVALID,
     &INDEX_TID_INVALID,
+    &INDEX_LINK_INVALID,
     &VM_BIT_INVALID,
     &SEQUENCE_INVALID,
 ];
@@ -669,7 +680,13 @@ mod tests {
         let names: BTreeSet<&str> = ALL.iter().map(|p| p.name).collect();
         assert_eq!(names.len(), ALL.len());
         for p in ALL {
-            assert!(p.name.split_once('.').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty()), "{}", p.name);
+            assert!(
+                p.name
+                    .split_once('.')
+                    .is_some_and(|(a, b)| !a.is_empty() && !b.is_empty()),
+                "{}",
+                p.name
+            );
             for text in [p.meaning, p.checked, p.innocent, p.advice, p.source] {
                 assert!(text.len() > 4, "{}", p.name);
             }

@@ -83,7 +83,9 @@ impl Standing {
             Self::Replayed { .. } => {
                 "The page was changed after the last checkpoint: recovery should write it anew from the write-ahead log. Audit again after recovery and a clean stop."
             }
-            Self::Discarded => "Nothing: the server discards this file's content at its next start.",
+            Self::Discarded => {
+                "Nothing: the server discards this file's content at its next start."
+            }
         }
     }
 }
@@ -124,9 +126,11 @@ impl Cx<'_> {
 pub fn unreadable(sink: &Sink<'_>, at: Place, e: &VolumeError) {
     sink.skip(at.path.clone(), e.to_string());
     let finding = match e {
-        VolumeError::PermissionDenied => {
-            Finding::new(&codes::IO_PERMISSION_DENIED, at, "permission denied: not examined")
-        }
+        VolumeError::PermissionDenied => Finding::new(
+            &codes::IO_PERMISSION_DENIED,
+            at,
+            "permission denied: not examined",
+        ),
         VolumeError::Link(problem) => Finding::new(
             &codes::FILE_NOT_FOLLOWED,
             at,

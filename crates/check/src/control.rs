@@ -29,11 +29,20 @@ pub struct Known {
 pub fn check(volume: &dyn Volume, sink: &Sink<'_>) -> Known {
     let path = VolPath::new("global/pg_control");
     let place = Place::file(path.clone());
-    let mut known = Known { control: None, believed: false, format: None, unknown_version: None };
+    let mut known = Known {
+        control: None,
+        believed: false,
+        format: None,
+        unknown_version: None,
+    };
     let bytes = match volume.read_small(&path, READ_LIMIT) {
         Ok(bytes) => bytes,
         Err(VolumeError::NotFound) => {
-            sink.report(Finding::new(&codes::CONTROL_MISSING, place, "pg_control is not there"));
+            sink.report(Finding::new(
+                &codes::CONTROL_MISSING,
+                place,
+                "pg_control is not there",
+            ));
             return known;
         }
         Err(e) => {
@@ -45,9 +54,20 @@ pub fn check(volume: &dyn Volume, sink: &Sink<'_>) -> Known {
     };
     Counters::add(&sink.counters.bytes_read, bytes.len() as u64);
     match ControlFile::decode(&bytes) {
-        Err(ControlError::Short { need_bytes, have_bytes, .. }) => {
-            let finding = Finding::new(&codes::CONTROL_SHORT, place, "pg_control ends inside its structure")
-                .values(format!("{have_bytes} bytes"), format!("at least {need_bytes} bytes"));
+        Err(ControlError::Short {
+            need_bytes,
+            have_bytes,
+            ..
+        }) => {
+            let finding = Finding::new(
+                &codes::CONTROL_SHORT,
+                place,
+                "pg_control ends inside its structure",
+            )
+            .values(
+                format!("{have_bytes} bytes"),
+                format!("at least {need_bytes} bytes"),
+            );
             sink.report(finding);
         }
         Err(e) => {
@@ -59,10 +79,13 @@ pub fn check(volume: &dyn Volume, sink: &Sink<'_>) -> Known {
                 known.unknown_version = Some(message.clone());
             }
             let have = match &e {
-                ControlError::UnknownVersion(v) => format!("{} or {}", v.control_little, v.control_big),
+                ControlError::UnknownVersion(v) => {
+                    format!("{} or {}", v.control_little, v.control_big)
+                }
                 _ => message.clone(),
             };
-            let finding = Finding::new(&codes::CONTROL_VERSION_UNKNOWN, place.at_offset(8), message);
+            let finding =
+                Finding::new(&codes::CONTROL_VERSION_UNKNOWN, place.at_offset(8), message);
             sink.report(finding.values(have, "960, 1002, 1100, 1201, 1300, 1700, 1800 or 1905"));
         }
         Ok(recognised) => judge(&recognised, &place, sink, &mut known),
@@ -92,8 +115,15 @@ fn judge(recognised: &Recognised, place: &Place, sink: &Sink<'_>, known: &mut Kn
         );
         known.unknown_version = Some(message.clone());
         let hint = VersionHint::Newer(pgfsck_format::Major::V19);
-        let finding = Finding::new(&codes::CONTROL_VERSION_UNKNOWN, place.at_offset(12), message);
-        sink.report(finding.values(control.catalog_version, format!("a catalog version of 9.6 to 19 ({hint}?)")));
+        let finding = Finding::new(
+            &codes::CONTROL_VERSION_UNKNOWN,
+            place.at_offset(12),
+            message,
+        );
+        sink.report(finding.values(
+            control.catalog_version,
+            format!("a catalog version of 9.6 to 19 ({hint}?)"),
+        ));
     }
     // With a wrong CRC the impossible fields only say where the damage may be: one finding is enough.
     if known.believed {
@@ -104,8 +134,15 @@ fn judge(recognised: &Recognised, place: &Place, sink: &Sink<'_>, known: &mut Kn
         }
     }
     if recognised.file_bytes < FILE_BYTES as u64 {
-        let finding = Finding::new(&codes::CONTROL_SHORT, place.clone(), "pg_control is cut off after its structure");
-        sink.report(finding.values(format!("{} bytes", recognised.file_bytes), format!("{FILE_BYTES} bytes")));
+        let finding = Finding::new(
+            &codes::CONTROL_SHORT,
+            place.clone(),
+            "pg_control is cut off after its structure",
+        );
+        sink.report(finding.values(
+            format!("{} bytes", recognised.file_bytes),
+            format!("{FILE_BYTES} bytes"),
+        ));
     }
     if let Some(at) = recognised.trailing_nonzero {
         // The structure lies within the first 512-byte sector, the rest is written as zeros with it.
@@ -114,7 +151,11 @@ fn judge(recognised: &Recognised, place: &Place, sink: &Sink<'_>, known: &mut Kn
             place.at_offset(at),
             "something else was written after pg_control's structure: a torn or misdirected write",
         );
-        sink.report(finding.values("a byte that is not zero", "zeros up to the end").severity(Severity::Warning));
+        sink.report(
+            finding
+                .values("a byte that is not zero", "zeros up to the end")
+                .severity(Severity::Warning),
+        );
     }
     known.format = control.cluster_format().ok();
     known.control = Some(control.clone());
@@ -129,7 +170,10 @@ pub fn stop(control: &ControlFile, label: Option<&BackupLabel>) -> (Stop, Option
         let redo = label.start;
         return (
             Stop::Unclean { redo },
-            Some("a backup_label is there: this is a base backup that has not been started".to_owned()),
+            Some(
+                "a backup_label is there: this is a base backup that has not been started"
+                    .to_owned(),
+            ),
         );
     }
     let redo = control.check_point_copy.redo;
@@ -142,6 +186,9 @@ pub fn stop(control: &ControlFile, label: Option<&BackupLabel>) -> (Stop, Option
     match control.state {
         pgfsck_format::control::DbState::ShutDown => (Stop::Clean, None),
         pgfsck_format::control::DbState::ShutDownInRecovery => (Stop::Standby { redo }, None),
-        other => (Stop::Unclean { redo }, Some(format!("its state is \"{}\"", other.words()))),
+        other => (
+            Stop::Unclean { redo },
+            Some(format!("its state is \"{}\"", other.words())),
+        ),
     }
 }

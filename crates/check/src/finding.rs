@@ -88,25 +88,37 @@ impl Place {
     /// A whole file.
     #[must_use]
     pub fn file(path: VolPath) -> Self {
-        Self { path, ..Self::default() }
+        Self {
+            path,
+            ..Self::default()
+        }
     }
 
     /// A line pointer of this block.
     #[must_use]
     pub fn at_item(&self, item: OffsetNumber) -> Self {
-        Self { item: Some(item), ..self.clone() }
+        Self {
+            item: Some(item),
+            ..self.clone()
+        }
     }
 
     /// A column of this item.
     #[must_use]
     pub fn at_attribute(&self, attribute: u16) -> Self {
-        Self { attribute: Some(attribute), ..self.clone() }
+        Self {
+            attribute: Some(attribute),
+            ..self.clone()
+        }
     }
 
     /// A byte of this file.
     #[must_use]
     pub fn at_offset(&self, offset: u64) -> Self {
-        Self { offset: Some(offset), ..self.clone() }
+        Self {
+            offset: Some(offset),
+            ..self.clone()
+        }
     }
 }
 
@@ -169,7 +181,15 @@ impl Finding {
     /// The order of a report: path, block, item, code; the rest makes it total.
     fn key(&self) -> impl Ord + '_ {
         let p = &self.place;
-        (&p.path, p.block, p.item, self.problem.name, p.attribute, p.offset, &self.message)
+        (
+            &p.path,
+            p.block,
+            p.item,
+            self.problem.name,
+            p.attribute,
+            p.offset,
+            &self.message,
+        )
     }
 }
 

@@ -93,7 +93,10 @@ impl ItemMap {
     fn set(&mut self, block: BlockNumber, count: u16, unused: Vec<u16>) {
         let i = block.0 as usize;
         if self.dropped || i >= MAX_MAPPED_BLOCKS || self.unused.len() + unused.len() > MAX_UNUSED {
-            *self = Self { dropped: true, ..Self::default() };
+            *self = Self {
+                dropped: true,
+                ..Self::default()
+            };
             return;
         }
         if i >= self.counts.len() {
@@ -109,7 +112,10 @@ impl ItemMap {
 
     fn merge(&mut self, later: Self) {
         if self.dropped || later.dropped {
-            *self = Self { dropped: true, ..Self::default() };
+            *self = Self {
+                dropped: true,
+                ..Self::default()
+            };
             return;
         }
         if later.counts.len() > self.counts.len() {
@@ -129,7 +135,12 @@ impl ItemMap {
         match self.counts.get(block.0 as usize) {
             None | Some(&u16::MAX) => ItemFate::Unknown,
             Some(&count) if item.0 == 0 || item.0 > count => ItemFate::Beyond(count),
-            Some(_) if self.unused.get(&block.0).is_some_and(|u| u.binary_search(&item.0).is_ok()) => {
+            Some(_)
+                if self
+                    .unused
+                    .get(&block.0)
+                    .is_some_and(|u| u.binary_search(&item.0).is_ok()) =>
+            {
                 ItemFate::Unused
             }
             Some(_) => ItemFate::Used,
@@ -155,7 +166,14 @@ impl<'a> HeapCheck<'a> {
     /// A check for a relation of this shape.
     #[must_use]
     pub fn new(fmt: ClusterFormat, shape: &'a HeapShape, log: &'a Inserters<'a>) -> Self {
-        Self { fmt, shape, log, summary: HeapSummary::default(), held: Vec::new(), overflow: 0 }
+        Self {
+            fmt,
+            shape,
+            log,
+            summary: HeapSummary::default(),
+            held: Vec::new(),
+            overflow: 0,
+        }
     }
 
     /// The summary, and the findings about single tuples: `Err` if most of them do not fit, so that
@@ -163,7 +181,11 @@ impl<'a> HeapCheck<'a> {
     pub fn finish(self) -> (HeapSummary, Result<Vec<Finding>, WrongContent>) {
         let s = &self.summary;
         let wrong = if s.pages > 0 && s.foreign_pages * 2 > s.pages {
-            Some(WrongContent { misfits: s.foreign_pages, of: s.pages, what: "pages are no heap pages" })
+            Some(WrongContent {
+                misfits: s.foreign_pages,
+                of: s.pages,
+                what: "pages are no heap pages",
+            })
         } else if s.tuples >= 4 && s.misfits * 2 > s.tuples {
             Some(WrongContent {
                 misfits: s.misfits,
@@ -178,8 +200,17 @@ impl<'a> HeapCheck<'a> {
             None => {
                 let mut held = self.held;
                 if let Some(last) = held.last().filter(|_| self.overflow > 0) {
-                    let place = Place { block: None, item: None, attribute: None, offset: None, ..last.place.clone() };
-                    let message = format!("{} more problems of single tuples are not listed", self.overflow);
+                    let place = Place {
+                        block: None,
+                        item: None,
+                        attribute: None,
+                        offset: None,
+                        ..last.place.clone()
+                    };
+                    let message = format!(
+                        "{} more problems of single tuples are not listed",
+                        self.overflow
+                    );
                     held.push(Finding::new(&codes::HEAP_TUPLE_INVALID, place, message));
                 }
                 (self.summary, Ok(held))
@@ -206,7 +237,8 @@ impl<'a> HeapCheck<'a> {
                 ItemState::Dead if !item.has_storage() => {}
                 ItemState::Redirect => self.check_redirect(page, at, number, item),
                 ItemState::Normal | ItemState::Dead => {
-                    if self.check_bounds(page, at, number, item) && item.state == ItemState::Normal {
+                    if self.check_bounds(page, at, number, item) && item.state == ItemState::Normal
+                    {
                         self.check_tuple(page, at, number, item);
                     }
                 }
@@ -230,15 +262,27 @@ impl<'a> HeapCheck<'a> {
             at.at_item(number),
             format!("the line pointer redirects to {problem}"),
         )
-        .values(target, format!("a normal line pointer from 1 to {}", page.item_count()));
+        .values(
+            target,
+            format!("a normal line pointer from 1 to {}", page.item_count()),
+        );
         self.hold(finding);
     }
 
     /// A tuple lies aligned, in the tuple space, and is at least as long as its header.
-    fn check_bounds(&mut self, page: &Page<'_>, at: &Place, number: OffsetNumber, item: ItemId) -> bool {
+    fn check_bounds(
+        &mut self,
+        page: &Page<'_>,
+        at: &Place,
+        number: OffsetNumber,
+        item: ItemId,
+    ) -> bool {
         let (offset, length) = (usize::from(item.offset), usize::from(item.length));
         let problem = if self.fmt.maxalign(offset) != offset {
-            Some((format!("offset {offset}"), format!("a multiple of {}", self.fmt.max_align)))
+            Some((
+                format!("offset {offset}"),
+                format!("a multiple of {}", self.fmt.max_align),
+            ))
         } else if length < self.fmt.maxalign(HEAP_TUPLE_HEADER_BYTES) {
             Some((
                 format!("length {length}"),
@@ -252,7 +296,9 @@ impl<'a> HeapCheck<'a> {
         } else {
             None
         };
-        let Some((have, expect)) = problem else { return true };
+        let Some((have, expect)) = problem else {
+            return true;
+        };
         let finding = Finding::new(
             &codes::HEAP_LINE_POINTER_INVALID,
             at.at_item(number),
@@ -265,8 +311,12 @@ impl<'a> HeapCheck<'a> {
 
     /// A tuple's header agrees with itself and its relation, and its columns fill it exactly.
     fn check_tuple(&mut self, page: &Page<'_>, at: &Place, number: OffsetNumber, item: ItemId) {
-        let Some(bytes) = page.item_bytes(item) else { return };
-        let Ok(tuple) = HeapTupleHeader::new(bytes, self.fmt) else { return };
+        let Some(bytes) = page.item_bytes(item) else {
+            return;
+        };
+        let Ok(tuple) = HeapTupleHeader::new(bytes, self.fmt) else {
+            return;
+        };
         self.summary.tuples += 1;
         let (hoff, expected) = (tuple.hoff(), tuple.expected_hoff(self.fmt));
         if hoff != expected || hoff > bytes.len() {
@@ -276,7 +326,10 @@ impl<'a> HeapCheck<'a> {
                 at.at_item(number),
                 "the tuple's data does not begin where its header ends",
             )
-            .values(format!("t_hoff {hoff}"), format!("{expected}, at most {}", bytes.len()));
+            .values(
+                format!("t_hoff {hoff}"),
+                format!("{expected}, at most {}", bytes.len()),
+            );
             self.hold(finding);
             return;
         }
@@ -448,8 +501,12 @@ fn named_block(
         if item.state != ItemState::Normal {
             continue;
         }
-        let tuple = page.item_bytes(item).and_then(|b| HeapTupleHeader::new(b, fmt).ok());
-        let Some(tuple) = tuple.filter(|t| t.ctid().offset == number && ask(t)) else { continue };
+        let tuple = page
+            .item_bytes(item)
+            .and_then(|b| HeapTupleHeader::new(b, fmt).ok());
+        let Some(tuple) = tuple.filter(|t| t.ctid().offset == number && ask(t)) else {
+            continue;
+        };
         let block = tuple.ctid().block;
         if named.is_some_and(|b| b != block) {
             return None;

@@ -101,11 +101,19 @@ impl<'h> IndexCheck<'h> {
         }
         let problem = match heap.summary.items.fate(tid.block, tid.offset) {
             ItemFate::Used => return,
-            ItemFate::Unused => ("the line pointer is unused".to_owned(), "a line pointer in use".to_owned()),
-            ItemFate::Beyond(count) => (format!("line pointer {}", tid.offset), format!("1 to {count}")),
+            ItemFate::Unused => (
+                "the line pointer is unused".to_owned(),
+                "a line pointer in use".to_owned(),
+            ),
+            ItemFate::Beyond(count) => (
+                format!("line pointer {}", tid.offset),
+                format!("1 to {count}"),
+            ),
             ItemFate::Unknown => {
                 if heap.summary.zero.contains(tid.block) && self.into_zero.len() < MAX_HELD {
-                    self.into_zero.entry(tid.block).or_insert_with(|| at.at_item(item));
+                    self.into_zero
+                        .entry(tid.block)
+                        .or_insert_with(|| at.at_item(item));
                 }
                 return;
             }
@@ -130,7 +138,9 @@ impl<'h> IndexCheck<'h> {
         let fmt = page.format();
         let number = opaque.first_data();
         let item = page.item(number).filter(|i| i.state == ItemState::Normal);
-        let tuple = item.and_then(|i| page.item_bytes(i)).and_then(|b| IndexTuple::new(b, fmt).ok());
+        let tuple = item
+            .and_then(|i| page.item_bytes(i))
+            .and_then(|b| IndexTuple::new(b, fmt).ok());
         let Some(tuple) = tuple else { return };
         if !matches!(classify(&tuple, number, &opaque, fmt), TupleKind::Plain(_)) {
             return;
@@ -141,12 +151,18 @@ impl<'h> IndexCheck<'h> {
         let (have, expect) = match error {
             Some(e) => (e.to_string(), "values within the entry".to_owned()),
             None if fmt.maxalign(walk.offset()) == tuple.size() => return,
-            None => (format!("columns end at byte {}", walk.offset()), format!("{} bytes, aligned", tuple.size())),
+            None => (
+                format!("columns end at byte {}", walk.offset()),
+                format!("{} bytes, aligned", tuple.size()),
+            ),
         };
         self.keys.1 += 1;
         if self.held.len() < MAX_HELD {
-            let finding =
-                Finding::new(&codes::INDEX_PAGE_INVALID, at.at_item(number), "the entry does not fit the index's columns");
+            let finding = Finding::new(
+                &codes::INDEX_PAGE_INVALID,
+                at.at_item(number),
+                "the entry does not fit the index's columns",
+            );
             self.held.push(finding.values(have, expect));
         }
     }
@@ -156,7 +172,9 @@ impl<'h> IndexCheck<'h> {
         if kind == PageKind::BrinMeta {
             self.brin = BrinMeta::decode(page).ok();
         }
-        let (PageKind::BrinRevmap, Some(meta), Some(heap)) = (kind, self.brin, self.heap) else { return };
+        let (PageKind::BrinRevmap, Some(meta), Some(heap)) = (kind, self.brin, self.heap) else {
+            return;
+        };
         for (tid, slot) in revmap(page).zip(0u32..) {
             if tid.offset.0 == 0 {
                 continue;
@@ -182,7 +200,9 @@ impl<'h> IndexCheck<'h> {
             AccessMethod::SpGist => &[0, 1, 2],
             _ => &[0],
         };
-        self.zero.iter().filter(move |b| fixed.contains(&b.0) || self.referenced.contains(*b))
+        self.zero
+            .iter()
+            .filter(move |b| fixed.contains(&b.0) || self.referenced.contains(*b))
     }
 }
 
@@ -202,7 +222,8 @@ impl PageCheck for IndexCheck<'_> {
                     at.clone(),
                     format!("the page is not of a {} index", self.am.name()),
                 );
-                self.held.push(finding.values(format!("{kind:?}"), self.am.name()));
+                self.held
+                    .push(finding.values(format!("{kind:?}"), self.am.name()));
             }
             return;
         }
@@ -215,8 +236,27 @@ impl PageCheck for IndexCheck<'_> {
         let links = block_links(page, am, |link| {
             if link.kind == LinkKind::Redirect {
                 // May be stale: VACUUM turns redirects into placeholders only later.
+            } else if link.to.0 == 0 {
+                // Block 0 is the meta page, or GiST's root, which is nobody's child.
+                if self.held.len() < MAX_HELD {
+                    let place = link
+                        .from
+                        .map_or_else(|| at.clone(), |item| at.at_item(item));
+                    let what = format!(
+                        "a link ({:?}) leads to block 0, which is no page of the tree",
+                        link.kind
+                    );
+                    let finding = Finding::new(&codes::INDEX_LINK_INVALID, place, what);
+                    self.held.push(finding.values(
+                        "block 0",
+                        format!("a block from 1 to {}", blocks.saturating_sub(1)),
+                    ));
+                }
             } else if link.to.0 >= blocks {
-                let place = || link.from.map_or_else(|| at.clone(), |item| at.at_item(item));
+                let place = || {
+                    link.from
+                        .map_or_else(|| at.clone(), |item| at.at_item(item))
+                };
                 Witness::note(&mut self.links_beyond, link.to, place);
             } else {
                 self.referenced.insert(link.to);
@@ -226,7 +266,11 @@ impl PageCheck for IndexCheck<'_> {
         if let Err(e) = links.and(tids)
             && self.held.len() < MAX_HELD
         {
-            let finding = Finding::new(&codes::INDEX_PAGE_INVALID, at.clone(), "an entry does not fit in its page");
+            let finding = Finding::new(
+                &codes::INDEX_PAGE_INVALID,
+                at.clone(),
+                "an entry does not fit in its page",
+            );
             self.held.push(finding.values(e, "entries within the page"));
         }
     }

@@ -28,7 +28,12 @@ pub struct RelFile {
 impl RelFile {
     /// The order of a listing: relation by relation, fork by fork, segment by segment.
     fn key(&self) -> (Option<u32>, RelFileNumber, ForkNumber, u32) {
-        (self.name.temp_backend, self.name.number, self.name.fork, self.name.segment)
+        (
+            self.name.temp_backend,
+            self.name.number,
+            self.name.fork,
+            self.name.segment,
+        )
     }
 
     /// The relation it belongs to, within its directory.
@@ -58,7 +63,9 @@ impl RelationDirectory {
     /// The files of one relation, if it has any here.
     #[must_use]
     pub fn of(&self, number: RelFileNumber) -> &[RelFile] {
-        let from = self.files.partition_point(|f| f.relation() < (None, number));
+        let from = self
+            .files
+            .partition_point(|f| f.relation() < (None, number));
         let rest = self.files.get(from..).unwrap_or_default();
         let n = rest.partition_point(|f| f.relation() == (None, number));
         rest.get(..n).unwrap_or_default()
@@ -77,7 +84,12 @@ impl RelationDirectory {
 }
 
 /// Lists a directory of relations; what is no relation's file is accounted for here.
-pub fn list_relations(cx: &Cx<'_>, tablespace: Oid, database: Oid, path: VolPath) -> RelationDirectory {
+pub fn list_relations(
+    cx: &Cx<'_>,
+    tablespace: Oid,
+    database: Oid,
+    path: VolPath,
+) -> RelationDirectory {
     let mut dir = RelationDirectory {
         tablespace,
         database,
@@ -86,7 +98,9 @@ pub fn list_relations(cx: &Cx<'_>, tablespace: Oid, database: Oid, path: VolPath
         complete: true,
         has_version: false,
     };
-    let result = cx.volume.list(&path, &mut |entry| take(cx, &mut dir, entry));
+    let result = cx
+        .volume
+        .list(&path, &mut |entry| take(cx, &mut dir, entry));
     if let Err(e) = result {
         dir.complete = false;
         unreadable(cx.sink, Place::file(path), &e);
@@ -109,7 +123,12 @@ fn take(cx: &Cx<'_>, dir: &mut RelationDirectory, entry: Entry) {
                 }
             };
             Counters::add(&cx.sink.counters.files_seen, 1);
-            dir.files.push(RelFile { name, bytes, modified, regular });
+            dir.files.push(RelFile {
+                name,
+                bytes,
+                modified,
+                regular,
+            });
         }
         (DatabaseFileName::Temporary, EntryKind::File { bytes, .. }) => {
             seen_and_known(cx);
@@ -120,7 +139,9 @@ fn take(cx: &Cx<'_>, dir: &mut RelationDirectory, entry: Entry) {
             Counters::add(&cx.sink.counters.files_seen, 1);
             cx.sink.skip(path(), "a file of an incremental backup, which means nothing without the backups before it");
         }
-        (DatabaseFileName::Foreign | DatabaseFileName::Incremental(_), kind) => unexpected(cx, path(), &kind),
+        (DatabaseFileName::Foreign | DatabaseFileName::Incremental(_), kind) => {
+            unexpected(cx, path(), &kind)
+        }
         (DatabaseFileName::Control, kind @ EntryKind::File { .. }) if dir.database.0 != 0 => {
             unexpected(cx, path(), &kind);
         }
@@ -144,7 +165,9 @@ pub fn list_temporary(cx: &Cx<'_>, dir: VolPath, depth: u32) {
                 seen_and_known(cx);
                 temporary(cx, path, bytes);
             }
-            EntryKind::Directory if depth < MAX_TEMPORARY_DEPTH => list_temporary(cx, path, depth + 1),
+            EntryKind::Directory if depth < MAX_TEMPORARY_DEPTH => {
+                list_temporary(cx, path, depth + 1)
+            }
             kind => unexpected(cx, path, &kind),
         }
     });
@@ -155,8 +178,14 @@ pub fn list_temporary(cx: &Cx<'_>, dir: VolPath, depth: u32) {
 
 /// A file that a sort or hash left.
 fn temporary(cx: &Cx<'_>, path: VolPath, bytes: u64) {
-    let message = format!("left by a sort, hash or cursor of a server that did not end normally, {bytes} bytes");
-    cx.sink.report(Finding::new(&codes::FILE_TEMPORARY, Place::file(path), message));
+    let message = format!(
+        "left by a sort, hash or cursor of a server that did not end normally, {bytes} bytes"
+    );
+    cx.sink.report(Finding::new(
+        &codes::FILE_TEMPORARY,
+        Place::file(path),
+        message,
+    ));
 }
 
 /// Counts a file that is known by its name.
@@ -168,7 +197,9 @@ pub fn seen_and_known(cx: &Cx<'_>) {
 /// Something that has a relation file's name and is not a regular file.
 fn not_a_file(cx: &Cx<'_>, path: VolPath, kind: &EntryKind) {
     match kind {
-        EntryKind::Link(LinkProblem::Broken | LinkProblem::Loop | LinkProblem::Outside) => unexpected(cx, path, kind),
+        EntryKind::Link(LinkProblem::Broken | LinkProblem::Loop | LinkProblem::Outside) => {
+            unexpected(cx, path, kind)
+        }
         other => {
             cx.sink.skip(path.clone(), "not a regular file");
             unexpected(cx, path, other);
@@ -183,12 +214,19 @@ pub fn unexpected(cx: &Cx<'_>, path: VolPath, kind: &EntryKind) {
             seen_and_known(cx);
             format!("a file that PostgreSQL does not use, {bytes} bytes")
         }
-        EntryKind::Directory => "a directory that PostgreSQL does not use; not examined further".to_owned(),
+        EntryKind::Directory => {
+            "a directory that PostgreSQL does not use; not examined further".to_owned()
+        }
         EntryKind::Special(what) => format!("a {what}"),
         EntryKind::Link(problem) => {
-            cx.sink.skip(path.clone(), format!("a symbolic link that {problem}"));
+            cx.sink
+                .skip(path.clone(), format!("a symbolic link that {problem}"));
             let message = format!("a symbolic link that {problem} was not followed");
-            cx.sink.report(Finding::new(&codes::FILE_NOT_FOLLOWED, Place::file(path), message));
+            cx.sink.report(Finding::new(
+                &codes::FILE_NOT_FOLLOWED,
+                Place::file(path),
+                message,
+            ));
             return;
         }
         EntryKind::Unreadable(e) => {
@@ -196,5 +234,9 @@ pub fn unexpected(cx: &Cx<'_>, path: VolPath, kind: &EntryKind) {
             return;
         }
     };
-    cx.sink.report(Finding::new(&codes::FILE_UNEXPECTED, Place::file(path), what));
+    cx.sink.report(Finding::new(
+        &codes::FILE_UNEXPECTED,
+        Place::file(path),
+        what,
+    ));
 }

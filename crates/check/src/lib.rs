@@ -8,9 +8,12 @@
 
 pub mod audit;
 mod blocks;
+mod cluster;
 pub mod codes;
 pub mod context;
 mod control;
+mod databases;
+mod evidence;
 pub mod finding;
 mod heap;
 mod index;
@@ -31,3 +34,4 @@ mod top;
 mod transactions;
 mod versions;
 mod wal;
+pub mod wal_evidence;

@@ -28,7 +28,13 @@ impl Witness {
     /// Counts one more statement; the furthest block is kept.
     pub fn note(slot: &mut Option<Self>, block: BlockNumber, place: impl FnOnce() -> Place) {
         match slot {
-            None => *slot = Some(Self { block, count: 1, place: place() }),
+            None => {
+                *slot = Some(Self {
+                    block,
+                    count: 1,
+                    place: place(),
+                })
+            }
             Some(w) => {
                 w.count += 1;
                 w.block = w.block.max(block);
@@ -70,15 +76,26 @@ impl<'h> VmCheck<'h> {
     /// A check against this heap of `heap_blocks` blocks.
     #[must_use]
     pub fn new(fmt: ClusterFormat, heap: &'h HeapSummary, heap_blocks: u32) -> Self {
-        Self { fmt, heap, heap_blocks, beyond: None, zeroed: Vec::new(), held: Vec::new() }
+        Self {
+            fmt,
+            heap,
+            heap_blocks,
+            beyond: None,
+            zeroed: Vec::new(),
+            held: Vec::new(),
+        }
     }
 }
 
 impl PageCheck for VmCheck<'_> {
     fn page(&mut self, page: &Page<'_>, at: &Place) {
-        let Some(first) = first_heap_block(page.block(), self.fmt) else { return };
+        let Some(first) = first_heap_block(page.block(), self.fmt) else {
+            return;
+        };
         for (slot, bits) in VmPage::new(*page).set_slots() {
-            let Some(block) = first.0.checked_add(slot).map(BlockNumber) else { return };
+            let Some(block) = first.0.checked_add(slot).map(BlockNumber) else {
+                return;
+            };
             if block.0 >= self.heap_blocks {
                 Witness::note(&mut self.beyond, block, || at.clone());
             } else if self.heap.zero.contains(block) {
@@ -89,14 +106,21 @@ impl PageCheck for VmCheck<'_> {
                 // The page is known to be bad: nothing more can be said of it.
             } else if self.held.len() < MAX_HELD {
                 let problem = if bits.all_frozen && !bits.all_visible {
-                    Some(("all-frozen, not all-visible", "all-visible whenever all-frozen"))
+                    Some((
+                        "all-frozen, not all-visible",
+                        "all-visible whenever all-frozen",
+                    ))
                 } else if !self.heap.all_visible.contains(block) {
-                    Some(("all-visible in the map, not on the page", "PD_ALL_VISIBLE on the page"))
+                    Some((
+                        "all-visible in the map, not on the page",
+                        "PD_ALL_VISIBLE on the page",
+                    ))
                 } else {
                     None
                 };
                 if let Some((have, expect)) = problem {
-                    let message = format!("the visibility map's bits for heap block {block} are wrong");
+                    let message =
+                        format!("the visibility map's bits for heap block {block} are wrong");
                     let finding = Finding::new(&codes::VM_BIT_INVALID, at.clone(), message);
                     self.held.push(finding.values(have, expect));
                 }
@@ -131,7 +155,14 @@ impl<'h> FsmCheck<'h> {
     /// A look at the map of this heap of `heap_blocks` blocks.
     #[must_use]
     pub fn new(fmt: ClusterFormat, heap: &'h HeapSummary, heap_blocks: u32) -> Self {
-        Self { layout: FsmLayout::new(fmt), heap, heap_blocks, beyond: None, partly_filled: BTreeSet::new(), empty: BTreeSet::new() }
+        Self {
+            layout: FsmLayout::new(fmt),
+            heap,
+            heap_blocks,
+            beyond: None,
+            partly_filled: BTreeSet::new(),
+            empty: BTreeSet::new(),
+        }
     }
 }
 
@@ -140,16 +171,28 @@ const EMPTY_PAGE: u8 = 255;
 
 impl PageCheck for FsmCheck<'_> {
     fn page(&mut self, page: &Page<'_>, at: &Place) {
-        let Some(address) = self.layout.address_of(page.block()).filter(|a| a.level == 0) else { return };
+        let Some(address) = self
+            .layout
+            .address_of(page.block())
+            .filter(|a| a.level == 0)
+        else {
+            return;
+        };
         for (slot, &value) in (0u32..).zip(FsmPage::new(*page).slots()) {
             if value == 0 {
                 continue;
             }
-            let Some(block) = self.layout.heap_block(address.page, slot) else { return };
+            let Some(block) = self.layout.heap_block(address.page, slot) else {
+                return;
+            };
             if block.0 >= self.heap_blocks {
                 Witness::note(&mut self.beyond, block, || at.clone());
             } else if self.heap.zero.contains(block) {
-                let set = if value == EMPTY_PAGE { &mut self.empty } else { &mut self.partly_filled };
+                let set = if value == EMPTY_PAGE {
+                    &mut self.empty
+                } else {
+                    &mut self.partly_filled
+                };
                 if set.len() < MAX_HELD {
                     set.insert(block);
                 }

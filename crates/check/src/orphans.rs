@@ -43,7 +43,10 @@ pub fn check(
             ..Place::default()
         };
         let standing = judge(cx, files, catalog, locator, place.clone());
-        Counters::add(&cx.sink.counters.files_examined, files.iter().filter(|f| f.regular).count() as u64);
+        Counters::add(
+            &cx.sink.counters.files_examined,
+            files.iter().filter(|f| f.regular).count() as u64,
+        );
         if cx.level >= Level::Pages {
             scan_pages(cx, directory, files, &place, standing);
         }
@@ -54,9 +57,15 @@ pub fn check(
 pub fn scan_unclaimed(cx: &Cx<'_>, directory: &RelationDirectory, database: &Arc<DatabaseRef>) {
     for files in directory.relations() {
         let Some(first) = files.first() else { continue };
-        let place =
-            Place { path: directory.path_of(first), database: Some(database.clone()), ..Place::default() };
-        Counters::add(&cx.sink.counters.files_examined, files.iter().filter(|f| f.regular).count() as u64);
+        let place = Place {
+            path: directory.path_of(first),
+            database: Some(database.clone()),
+            ..Place::default()
+        };
+        Counters::add(
+            &cx.sink.counters.files_examined,
+            files.iter().filter(|f| f.regular).count() as u64,
+        );
         if cx.level >= Level::Pages {
             scan_pages(cx, directory, files, &place, Standing::Discarded);
         }
@@ -75,42 +84,65 @@ fn judge(
     let what = describe(files, bytes);
     if files.iter().any(|f| f.name.temp_backend.is_some()) {
         let message = format!("left by a temporary relation: {what}");
-        cx.sink.report(Finding::new(&codes::FILE_TEMPORARY, place, message));
+        cx.sink
+            .report(Finding::new(&codes::FILE_TEMPORARY, place, message));
         return Standing::Discarded;
     }
     let claims = catalog.map_or(&[][..], |c| c.claims_on(locator));
-    let open = claims.iter().find(|c| matches!(c.fate, RowFate::InsertedInProgress { .. }));
+    let open = claims
+        .iter()
+        .find(|c| matches!(c.fate, RowFate::InsertedInProgress { .. }));
     if let Some(claim) = open {
         // A prepared transaction's relation is nobody's yet and must not be removed.
-        let known = catalog.map_or(String::new(), |c| claim.describe(&c.names, c.schema(claim.namespace)));
+        let known = catalog.map_or(String::new(), |c| {
+            claim.describe(&c.names, c.schema(claim.namespace))
+        });
         let message = format!("no counting catalog row claims it yet: {known}; {what}");
-        cx.sink.report(Finding::new(&codes::FILE_UNCLAIMED, place, message).advice(
-            "Nothing: COMMIT PREPARED or ROLLBACK PREPARED decides.",
-        ));
+        cx.sink.report(
+            Finding::new(&codes::FILE_UNCLAIMED, place, message)
+                .advice("Nothing: COMMIT PREPARED or ROLLBACK PREPARED decides."),
+        );
         return cx.standing();
     }
-    let origin = claims.first().zip(catalog).map(|(claim, c)| claim.describe(&c.names, c.schema(claim.namespace)));
-    let origin = origin.map_or_else(|| "no row tells its origin".to_owned(), |o| format!("it was {o}"));
+    let origin = claims
+        .first()
+        .zip(catalog)
+        .map(|(claim, c)| claim.describe(&c.names, c.schema(claim.namespace)));
+    let origin = origin.map_or_else(
+        || "no row tells its origin".to_owned(),
+        |o| format!("it was {o}"),
+    );
     let complete = catalog.is_some_and(|c| c.complete);
     let settled = cx.standing().is_settled();
-    if settled && complete && bytes == 0 && files.iter().all(|f| f.name.segment == 0 && f.name.fork == ForkNumber::Main) {
+    if settled
+        && complete
+        && bytes == 0
+        && files
+            .iter()
+            .all(|f| f.name.segment == 0 && f.name.fork == ForkNumber::Main)
+    {
         // DROP and TRUNCATE leave the first segment empty until the next checkpoint; after a clean stop
         // it has no claim any more, but there is nothing in it either.
-        let message = format!("an empty relation file that no catalog row claims; {origin}; {what}");
-        cx.sink.report(Finding::new(&codes::FILE_ORPHAN, place, message).severity(Severity::Note));
+        let message =
+            format!("an empty relation file that no catalog row claims; {origin}; {what}");
+        cx.sink
+            .report(Finding::new(&codes::FILE_ORPHAN, place, message).severity(Severity::Note));
         return Standing::Discarded;
     }
     if settled && complete {
         let message = format!("no catalog row claims this relation file; {origin}; {what}");
-        cx.sink.report(Finding::new(&codes::FILE_ORPHAN, place, message));
+        cx.sink
+            .report(Finding::new(&codes::FILE_ORPHAN, place, message));
     } else {
         let why = if complete {
             "the write-ahead log still to be replayed may bring its row"
         } else {
             "the catalog could not be read whole"
         };
-        let message = format!("no catalog row claims this relation file, but {why}; {origin}; {what}");
-        cx.sink.report(Finding::new(&codes::FILE_UNCLAIMED, place, message));
+        let message =
+            format!("no catalog row claims this relation file, but {why}; {origin}; {what}");
+        cx.sink
+            .report(Finding::new(&codes::FILE_UNCLAIMED, place, message));
         return cx.standing(); // it may well be somebody's
     }
     Standing::Discarded
@@ -118,9 +150,16 @@ fn judge(
 
 /// Forks, segments, size and age, in words.
 fn describe(files: &[RelFile], bytes: u64) -> String {
-    let mut out = format!("{} file{}, {bytes} bytes", files.len(), if files.len() == 1 { "" } else { "s" });
-    let forks: Vec<&str> =
-        ForkNumber::ALL.iter().filter(|k| files.iter().any(|f| f.name.fork == **k)).map(|k| k.name()).collect();
+    let mut out = format!(
+        "{} file{}, {bytes} bytes",
+        files.len(),
+        if files.len() == 1 { "" } else { "s" }
+    );
+    let forks: Vec<&str> = ForkNumber::ALL
+        .iter()
+        .filter(|k| files.iter().any(|f| f.name.fork == **k))
+        .map(|k| k.name())
+        .collect();
     let _ = write!(out, " ({})", forks.join(", "));
     if let Some(t) = files.iter().filter_map(|f| f.modified).max() {
         let _ = write!(out, ", last changed {}", utc(t));
@@ -137,11 +176,30 @@ fn utc(t: SystemTime) -> String {
 }
 
 /// The pages of files that nobody claims are read like all others.
-fn scan_pages(cx: &Cx<'_>, directory: &RelationDirectory, files: &[RelFile], place: &Place, standing: Standing) {
+fn scan_pages(
+    cx: &Cx<'_>,
+    directory: &RelationDirectory,
+    files: &[RelFile],
+    place: &Place,
+    standing: Standing,
+) {
     for run in files.chunk_by(|a, b| a.name.fork == b.name.fork) {
-        let Some(fork) = run.first().map(|f| f.name.fork) else { continue };
-        let at = Place { fork: Some(fork), ..place.clone() };
+        let Some(fork) = run.first().map(|f| f.name.fork) else {
+            continue;
+        };
+        let at = Place {
+            fork: Some(fork),
+            ..place.clone()
+        };
         let segments = chain(cx, directory, run, &at, false).segments;
-        scan(cx, &ForkFiles { segments, place: at, standing }, HeaderOnly::default);
+        scan(
+            cx,
+            &ForkFiles {
+                segments,
+                place: at,
+                standing,
+            },
+            HeaderOnly::default,
+        );
     }
 }

@@ -23,10 +23,14 @@ const SEGMENT_BYTES: u32 = 1 << 30;
 /// The format that PG_VERSION, the global relation map, a page and a write-ahead log segment tell.
 #[must_use]
 pub fn format(volume: &dyn Volume, major: Major) -> Option<ClusterFormat> {
-    let map = volume.read_small(&VolPath::new("global/pg_filenode.map"), 4096).ok()?;
+    let map = volume
+        .read_small(&VolPath::new("global/pg_filenode.map"), 4096)
+        .ok()?;
     let order = RelMap::order_of(&map)?;
     let number = RelMap::decode(&map, order).ok()?.lookup(PG_DATABASE)?;
-    let bytes = volume.read_small(&VolPath::from(format!("global/{number}")), 1 << 20).ok()?;
+    let bytes = volume
+        .read_small(&VolPath::from(format!("global/{number}")), 1 << 20)
+        .ok()?;
     let block_size = block_size(&bytes, order)?;
     let mut fmt = ClusterFormat {
         major,
@@ -53,7 +57,8 @@ pub fn format(volume: &dyn Volume, major: Major) -> Option<ClusterFormat> {
 fn block_size(bytes: &[u8], order: ByteOrder) -> Option<u32> {
     let word = order.u16(*bytes.get(18..)?.first_chunk()?);
     let size = u32::from(word & 0xFF00);
-    (word & 0xFF == u16::from(PAGE_LAYOUT_VERSION) && size.is_power_of_two() && size >= 1024).then_some(size)
+    (word & 0xFF == u16::from(PAGE_LAYOUT_VERSION) && size.is_power_of_two() && size >= 1024)
+        .then_some(size)
 }
 
 /// Alignment, block size and segment size from the first segment whose header makes sense.
@@ -62,7 +67,10 @@ fn wal(volume: &dyn Volume, major: Major, order: ByteOrder) -> Option<(u8, u32, 
     let mut segments = Vec::new();
     volume
         .list(&dir, &mut |e| {
-            let segment = matches!(WalFileName::parse(e.name.as_bytes()), Some(WalFileName::Segment(_)));
+            let segment = matches!(
+                WalFileName::parse(e.name.as_bytes()),
+                Some(WalFileName::Segment(_))
+            );
             if segment && matches!(e.kind, EntryKind::File { .. }) && segments.len() < 64 {
                 segments.push(dir.join(&e.name));
             }
@@ -86,9 +94,13 @@ fn wal(volume: &dyn Volume, major: Major, order: ByteOrder) -> Option<(u8, u32, 
 
 /// On if every page of the file carries its checksum.
 fn checksums(bytes: &[u8], fmt: ClusterFormat) -> Checksums {
-    let all = bytes.chunks_exact(fmt.block_len()).zip(0u32..).all(|(page, n)| {
-        let block = BlockNumber(n);
-        Page::new(page, block, fmt).is_ok_and(|p| p.is_new() || p.checksum() == page_checksum(page, block, fmt.order))
-    });
+    let all = bytes
+        .chunks_exact(fmt.block_len())
+        .zip(0u32..)
+        .all(|(page, n)| {
+            let block = BlockNumber(n);
+            Page::new(page, block, fmt)
+                .is_ok_and(|p| p.is_new() || p.checksum() == page_checksum(page, block, fmt.order))
+        });
     if all { Checksums::On } else { Checksums::Off }
 }

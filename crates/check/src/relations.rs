@@ -4,14 +4,14 @@
 //! A table and its indexes are one unit of work: the table and its maps first, then the indexes
 //! against what the table's scan has shown. Units run in parallel.
 
-use crate::audit::PG_CLASS;
 use crate::codes;
 use crate::context::{Cx, Level, Standing};
+use crate::evidence::{Evidence, IndexWord, ScannedHeap};
 use crate::finding::{DatabaseRef, Finding, Place, RelationRef, Severity};
-use crate::heap::{HeapCheck, HeapShape, HeapSummary};
+use crate::heap::{HeapCheck, HeapShape};
 use crate::index::{Heap, IndexCheck};
 use crate::inventory::{RelFile, RelationDirectory};
-use crate::maps::{FsmCheck, VmCheck, Witness};
+use crate::maps::{FsmCheck, VmCheck};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::segments::{Chain, chain};
 use crate::sequence::SequenceCheck;
@@ -46,10 +46,13 @@ pub struct DatabasePass<'a> {
 }
 
 /// One relation with its files.
-struct Target<'a> {
-    relation: &'a Relation,
-    place: Place,
-    forks: BTreeMap<ForkNumber, Chain>,
+pub struct Target<'a> {
+    /// What pg_class says.
+    pub relation: &'a Relation,
+    /// Where findings about it start from.
+    pub place: Place,
+    /// Its files.
+    pub forks: BTreeMap<ForkNumber, Chain>,
 }
 
 /// A table with its indexes, or a relation of its own.
@@ -67,7 +70,11 @@ impl<'a> DatabasePass<'a> {
         for (relation, locator) in self.catalog.with_storage() {
             claimed.insert(locator);
             if relation.kind == RelKind::Index && relation.index_of.is_valid() {
-                units.entry(relation.index_of).or_default().indexes.push(relation);
+                units
+                    .entry(relation.index_of)
+                    .or_default()
+                    .indexes
+                    .push(relation);
             } else {
                 units.entry(relation.oid).or_default().table = Some(relation);
             }
@@ -102,43 +109,79 @@ impl<'a> DatabasePass<'a> {
         let locator = relation.locator()?;
         let place = self.place(relation, locator);
         if self.unreachable.contains(&locator.tablespace) {
-            self.cx.sink.skip(place.path, "its tablespace cannot be reached");
+            self.cx
+                .sink
+                .skip(place.path, "its tablespace cannot be reached");
             return None;
         }
-        let directory = self.directories.iter().find(|d| d.tablespace == locator.tablespace);
+        let directory = self
+            .directories
+            .iter()
+            .find(|d| d.tablespace == locator.tablespace);
         let files = directory.map_or(&[][..], |d| d.of(locator.number));
         let settled = self.cx.standing().is_settled();
         let mut forks = BTreeMap::new();
         if let Some(directory) = directory {
             for run in files.chunk_by(|a, b| a.name.fork == b.name.fork) {
-                let Some(fork) = run.first().map(|f| f.name.fork) else { continue };
-                let at = Place { fork: Some(fork), ..place.clone() };
+                let Some(fork) = run.first().map(|f| f.name.fork) else {
+                    continue;
+                };
+                let at = Place {
+                    fork: Some(fork),
+                    ..place.clone()
+                };
                 forks.insert(fork, chain(&self.cx, directory, run, &at, settled));
-                Counters::add(&self.cx.sink.counters.files_examined, run.iter().filter(|f| f.regular).count() as u64);
+                Counters::add(
+                    &self.cx.sink.counters.files_examined,
+                    run.iter().filter(|f| f.regular).count() as u64,
+                );
             }
         }
         if directory.is_none_or(|d| d.complete) {
             self.report_missing(relation, &place, files);
         }
-        Some(Target { relation, place, forks })
+        Some(Target {
+            relation,
+            place,
+            forks,
+        })
     }
 
     /// Forks that must be there and are not.
     fn report_missing(&self, relation: &Relation, place: &Place, files: &[RelFile]) {
-        let first = |fork| files.iter().any(|f| f.name.fork == fork && f.name.segment == 0);
+        let first = |fork| {
+            files
+                .iter()
+                .any(|f| f.name.fork == fork && f.name.segment == 0)
+        };
         if relation.persistence == Persistence::Temporary {
             return; // its files carry the backend's number, and a restart removes them
         }
         let settled = self.cx.standing().is_settled();
         let unlogged = relation.persistence == Persistence::Unlogged;
-        let severity = if settled && relation.trust.is_proven() { Severity::Error } else { Severity::Note };
+        let severity = if settled && relation.trust.is_proven() {
+            Severity::Error
+        } else {
+            Severity::Note
+        };
         if unlogged && !first(ForkNumber::Init) {
-            let mut at = Place { fork: Some(ForkNumber::Init), ..place.clone() };
+            let mut at = Place {
+                fork: Some(ForkNumber::Init),
+                ..place.clone()
+            };
             if let Some(locator) = relation.locator() {
                 at.path = self.paths.file(locator, ForkNumber::Init, 0);
             }
-            let finding = Finding::new(&codes::RELATION_INIT_FORK_MISSING, at, "the unlogged relation has no init fork");
-            self.cx.sink.report(finding.values("no file", "the init fork").severity(severity));
+            let finding = Finding::new(
+                &codes::RELATION_INIT_FORK_MISSING,
+                at,
+                "the unlogged relation has no init fork",
+            );
+            self.cx.sink.report(
+                finding
+                    .values("no file", "the init fork")
+                    .severity(severity),
+            );
         }
         if first(ForkNumber::Main) || (unlogged && !settled) {
             return;
@@ -166,7 +209,10 @@ impl<'a> DatabasePass<'a> {
         let indexes: Vec<Target<'a>> = unit.indexes.iter().filter_map(|r| self.target(r)).collect();
         match self.cx.level {
             Level::Files => {}
-            Level::Pages => table.iter().chain(&indexes).for_each(|t| self.scan_headers(t, |_| true)),
+            Level::Pages => table
+                .iter()
+                .chain(&indexes)
+                .for_each(|t| self.scan_headers(t, |_| true)),
             Level::Structure | Level::Deep => self.examine_structure(table, &indexes),
         }
     }
@@ -176,17 +222,22 @@ impl<'a> DatabasePass<'a> {
         let standing = self.cx.standing();
         match relation.persistence {
             Persistence::Temporary => Standing::Discarded,
-            Persistence::Unlogged if fork != ForkNumber::Init && !standing.is_settled() => Standing::Discarded,
+            Persistence::Unlogged if fork != ForkNumber::Init && !standing.is_settled() => {
+                Standing::Discarded
+            }
             _ => standing,
         }
     }
 
     /// A fork, ready to be scanned.
-    fn files(&self, target: &Target<'a>, fork: ForkNumber) -> Option<ForkFiles> {
+    pub(crate) fn files(&self, target: &Target<'a>, fork: ForkNumber) -> Option<ForkFiles> {
         let chain = target.forks.get(&fork)?;
         Some(ForkFiles {
             segments: chain.segments.clone(),
-            place: Place { fork: Some(fork), ..target.place.clone() },
+            place: Place {
+                fork: Some(fork),
+                ..target.place.clone()
+            },
             standing: self.standing(target.relation, fork),
         })
     }
@@ -205,7 +256,9 @@ impl<'a> DatabasePass<'a> {
         let mut heap = None;
         if let Some(t) = &table {
             match t.relation.kind {
-                RelKind::Table | RelKind::Toast | RelKind::MaterializedView if self.is_heap(t.relation) => {
+                RelKind::Table | RelKind::Toast | RelKind::MaterializedView
+                    if self.is_heap(t.relation) =>
+                {
                     heap = self.examine_heap(t);
                 }
                 RelKind::Sequence => self.examine_sequence(t),
@@ -213,7 +266,10 @@ impl<'a> DatabasePass<'a> {
                 _ => self.scan_headers(t, |_| true),
             }
         }
-        let mut evidence = heap.as_mut().map(|h| std::mem::take(&mut h.evidence)).unwrap_or_default();
+        let mut evidence = heap
+            .as_mut()
+            .map(|h| std::mem::take(&mut h.evidence))
+            .unwrap_or_default();
         for index in indexes {
             self.examine_index(index, heap.as_ref(), &mut evidence);
         }
@@ -224,7 +280,9 @@ impl<'a> DatabasePass<'a> {
 
     /// Whether the relation's pages are the heap's; tables of other access methods are not parsed.
     fn is_heap(&self, relation: &Relation) -> bool {
-        self.catalog.access_method(relation).is_some_and(|am| am.oid == pgfsck_catalog::HEAP_AM)
+        self.catalog
+            .access_method(relation)
+            .is_some_and(|am| am.oid == pgfsck_catalog::HEAP_AM)
     }
 
     /// What the catalog says of the relation's tuples.
@@ -233,8 +291,13 @@ impl<'a> DatabasePass<'a> {
             .attributes
             .all_of(relation)
             .and_then(|list| list.iter().map(|a| a.shape(self.cx.fmt)).collect());
-        let known = columns.is_some() && self.cx.standing().is_settled() && relation.trust.is_proven();
-        HeapShape { columns: TupleShape::new(columns.unwrap_or_default()), toast_relid: relation.toast_oid, known }
+        let known =
+            columns.is_some() && self.cx.standing().is_settled() && relation.trust.is_proven();
+        HeapShape {
+            columns: TupleShape::new(columns.unwrap_or_default()),
+            toast_relid: relation.toast_oid,
+            known,
+        }
     }
 
     /// A heap and its maps.
@@ -245,7 +308,9 @@ impl<'a> DatabasePass<'a> {
             return None;
         };
         let shape = self.shape(target.relation);
-        let check = scan(&self.cx, &files, || HeapCheck::new(self.cx.fmt, &shape, self.inserters));
+        let check = scan(&self.cx, &files, || {
+            HeapCheck::new(self.cx.fmt, &shape, self.inserters)
+        });
         let (mut summary, verdict) = check.finish();
         let chain = target.forks.get(&ForkNumber::Main)?;
         summary.missing.clone_from(&chain.missing);
@@ -257,8 +322,15 @@ impl<'a> DatabasePass<'a> {
             Ok(findings) => findings.into_iter().for_each(|f| self.cx.sink.report(f)),
             Err(w) => {
                 wrong = true;
-                let message = format!("{} of {} {}: the file holds another relation's content", w.misfits, w.of, w.what);
-                let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, target.place.clone(), message);
+                let message = format!(
+                    "{} of {} {}: the file holds another relation's content",
+                    w.misfits, w.of, w.what
+                );
+                let finding = Finding::new(
+                    &codes::RELATION_WRONG_CONTENT,
+                    target.place.clone(),
+                    message,
+                );
                 self.cx.sink.report(finding.values(
                     format!("{} of {} do not fit", w.misfits, w.of),
                     "the content of this relation",
@@ -286,17 +358,26 @@ impl<'a> DatabasePass<'a> {
             return;
         }
         if let Some(files) = self.files(target, ForkNumber::Vm) {
-            let vm = scan(&self.cx, &files, || VmCheck::new(self.cx.fmt, &heap.summary, heap.blocks));
+            let vm = scan(&self.cx, &files, || {
+                VmCheck::new(self.cx.fmt, &heap.summary, heap.blocks)
+            });
             vm.held.into_iter().for_each(|f| self.cx.sink.report(f));
             if let Some(w) = vm.beyond {
-                heap.evidence.beyond.push(("the visibility map".to_owned(), w));
+                heap.evidence
+                    .beyond
+                    .push(("the visibility map".to_owned(), w));
             }
             for (block, _) in vm.zeroed {
-                heap.evidence.zeroed.entry(block).or_insert_with(|| "the visibility map has a bit for it".to_owned());
+                heap.evidence
+                    .zeroed
+                    .entry(block)
+                    .or_insert_with(|| "the visibility map has a bit for it".to_owned());
             }
         }
         if let Some(files) = self.files(target, ForkNumber::Fsm) {
-            let fsm = scan(&self.cx, &files, || FsmCheck::new(self.cx.fmt, &heap.summary, heap.blocks));
+            let fsm = scan(&self.cx, &files, || {
+                FsmCheck::new(self.cx.fmt, &heap.summary, heap.blocks)
+            });
             heap.fsm_beyond = fsm.beyond;
             heap.fsm_zeroed = fsm.partly_filled;
             heap.fsm_empty = fsm.empty;
@@ -306,33 +387,65 @@ impl<'a> DatabasePass<'a> {
     /// A sequence.
     fn examine_sequence(&self, target: &Target<'a>) {
         self.scan_headers(target, |f| f != ForkNumber::Main);
-        let Some(files) = self.files(target, ForkNumber::Main) else { return };
+        let Some(files) = self.files(target, ForkNumber::Main) else {
+            return;
+        };
         let check = scan(&self.cx, &files, || SequenceCheck::new(self.cx.fmt));
         if files.standing == Standing::Discarded {
             return;
         }
         if check.foreign > 0 {
-            let message = format!("{} pages are no sequence's: the file holds another relation's content", check.foreign);
-            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, target.place.clone(), message);
-            self.cx.sink.report(finding.values(format!("{} foreign pages", check.foreign), "one page of a sequence"));
+            let message = format!(
+                "{} pages are no sequence's: the file holds another relation's content",
+                check.foreign
+            );
+            let finding = Finding::new(
+                &codes::RELATION_WRONG_CONTENT,
+                target.place.clone(),
+                message,
+            );
+            self.cx.sink.report(finding.values(
+                format!("{} foreign pages", check.foreign),
+                "one page of a sequence",
+            ));
             return;
         }
         check.held.into_iter().for_each(|f| self.cx.sink.report(f));
-        let at = Place { block: Some(BlockNumber(0)), offset: Some(0), ..target.place.clone() };
+        let at = Place {
+            block: Some(BlockNumber(0)),
+            offset: Some(0),
+            ..target.place.clone()
+        };
         if check.zero && files.standing.is_settled() {
             let finding = Finding::new(&codes::PAGE_ZEROED, at, "the sequence's page is all zero");
-            self.cx.sink.report(finding.values("an all-zero page", "a page with one tuple"));
+            self.cx
+                .sink
+                .report(finding.values("an all-zero page", "a page with one tuple"));
         } else if !check.seen && files.standing.is_settled() {
-            let finding = Finding::new(&codes::RELATION_TRUNCATED, at, "the sequence's file has no page");
+            let finding = Finding::new(
+                &codes::RELATION_TRUNCATED,
+                at,
+                "the sequence's file has no page",
+            );
             self.cx.sink.report(finding.values("0 blocks", "1 block"));
         }
     }
 
     /// An index, against its table where that was scanned.
-    fn examine_index(&self, target: &Target<'a>, heap: Option<&ScannedHeap>, evidence: &mut Evidence) {
+    fn examine_index(
+        &self,
+        target: &Target<'a>,
+        heap: Option<&ScannedHeap>,
+        evidence: &mut Evidence,
+    ) {
         self.scan_headers(target, |f| f != ForkNumber::Main);
-        let Some(files) = self.files(target, ForkNumber::Main) else { return };
-        let am = self.catalog.access_method(target.relation).and_then(|a| AccessMethod::from_oid(a.oid));
+        let Some(files) = self.files(target, ForkNumber::Main) else {
+            return;
+        };
+        let am = self
+            .catalog
+            .access_method(target.relation)
+            .and_then(|a| AccessMethod::from_oid(a.oid));
         let Some(am) = am else {
             scan(&self.cx, &files, HeaderOnly::default);
             return;
@@ -343,7 +456,10 @@ impl<'a> DatabasePass<'a> {
         let shape = self.shape(target.relation);
         let columns = shape.known.then_some(shape.columns.attributes());
         let check = scan(&self.cx, &files, || {
-            let heap = follow.map(|h| Heap { summary: &h.summary, blocks: h.blocks });
+            let heap = follow.map(|h| Heap {
+                summary: &h.summary,
+                blocks: h.blocks,
+            });
             IndexCheck::new(am, blocks, columns, heap)
         });
         if files.standing == Standing::Discarded || !judged {
@@ -354,26 +470,41 @@ impl<'a> DatabasePass<'a> {
 
     /// Whether an index must agree with its table: it is kept up by inserts, and is logged.
     fn is_judged(&self, relation: &Relation, am: AccessMethod) -> bool {
-        let ready = self.catalog.index(relation.oid).is_some_and(|i| i.is_ready() && i.is_live());
+        let ready = self
+            .catalog
+            .index(relation.oid)
+            .is_some_and(|i| i.is_ready() && i.is_live());
         let logged = am != AccessMethod::Hash || self.cx.fmt.version().hash_index_logged;
         ready && logged && relation.trust.is_proven()
     }
 
     /// What an index's scan has shown.
-    fn judge_index(&self, target: &Target<'a>, files: &ForkFiles, check: IndexCheck<'_>, evidence: &mut Evidence) {
+    fn judge_index(
+        &self,
+        target: &Target<'a>,
+        files: &ForkFiles,
+        check: IndexCheck<'_>,
+        evidence: &mut Evidence,
+    ) {
         let place = &target.place;
         let ((pages, foreign), (keys, misfits)) = (check.pages, check.keys);
         let wrong = if foreign * 2 > pages {
-            Some(format!("{foreign} of {pages} pages are not of this index's access method"))
+            Some(format!(
+                "{foreign} of {pages} pages are not of this index's access method"
+            ))
         } else if keys >= 4 && misfits * 2 > keys {
-            Some(format!("{misfits} of {keys} entries looked at do not fit the index's columns"))
+            Some(format!(
+                "{misfits} of {keys} entries looked at do not fit the index's columns"
+            ))
         } else {
             None
         };
         if let Some(what) = wrong {
             let message = format!("{what}: the file holds another relation's content");
             let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place.clone(), message);
-            self.cx.sink.report(finding.values(what, "the content of this index"));
+            self.cx
+                .sink
+                .report(finding.values(what, "the content of this index"));
             return;
         }
         for f in &check.held {
@@ -385,14 +516,37 @@ impl<'a> DatabasePass<'a> {
         let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
         for block in check.zeroed() {
             let why = "other pages of the index lead to it, or its place is fixed";
-            self.report_zeroed(place, files, block, "the page is all zero", why, Severity::Error);
+            self.report_zeroed(
+                place,
+                files,
+                block,
+                "the page is all zero",
+                why,
+                Severity::Error,
+            );
         }
         if blocks == 0 {
-            let at = Place { block: Some(BlockNumber(0)), offset: Some(0), ..place.clone() };
-            let finding = Finding::new(&codes::RELATION_TRUNCATED, at, "the index's file has no page");
-            self.cx.sink.report(finding.values("0 blocks", "at least 1 block"));
+            let at = Place {
+                block: Some(BlockNumber(0)),
+                offset: Some(0),
+                ..place.clone()
+            };
+            let finding = Finding::new(
+                &codes::RELATION_TRUNCATED,
+                at,
+                "the index's file has no page",
+            );
+            self.cx
+                .sink
+                .report(finding.values("0 blocks", "at least 1 block"));
         } else if let Some(w) = &check.links_beyond {
-            self.report_truncated(target, blocks, w, "a link inside the index", Severity::Error);
+            self.report_truncated(
+                target,
+                blocks,
+                w,
+                "a link inside the index",
+                Severity::Error,
+            );
         } else {
             self.compare_with_relpages(target, blocks, None);
         }
@@ -408,198 +562,6 @@ impl<'a> DatabasePass<'a> {
             dangling: check.dangling,
         });
     }
-
-    /// Everything known about a heap, put together.
-    ///
-    /// Entries of an index that mostly lead nowhere say that index and table do not belong together. If
-    /// all wrong entries lead beyond the end, the table lost its end. If other indexes fit, the index is
-    /// the stranger; it then has no say about the table.
-    fn conclude(&self, target: &Target<'a>, heap: &ScannedHeap, evidence: Evidence) {
-        if !heap.comparable {
-            return;
-        }
-        let Some(files) = self.files(target, ForkNumber::Main) else { return };
-        let Evidence { mut beyond, mut zeroed, indexes } = evidence;
-        let (strangers, indexes) = split_strangers(indexes);
-        for stranger in strangers {
-            let what = format!("{} of {} entries lead to no row of the table", stranger.wrong, stranger.tids);
-            let message = format!("{what}: this index and the table do not belong together");
-            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, stranger.place, message);
-            self.cx.sink.report(finding.values(what, "entries for rows of the table"));
-        }
-        let mut hints: Vec<Witness> = heap.fsm_beyond.iter().cloned().collect();
-        for index in indexes {
-            beyond.extend(index.beyond.map(|w| (format!("index {}", index.name), w)));
-            hints.extend(index.ranges_beyond);
-            for (block, at) in index.into_zero {
-                let why = || format!("an entry of index {} ({}) points to it", index.name, at.path);
-                zeroed.entry(block).or_insert_with(why);
-            }
-            let listed = index.dangling.len() as u64;
-            index.dangling.into_iter().for_each(|f| self.cx.sink.report(f));
-            if listed == DANGLING_LISTED {
-                let message = "further entries may lead to no row; not listed singly";
-                self.cx.sink.report(Finding::new(&codes::INDEX_TID_INVALID, index.place, message));
-            }
-        }
-        // The most widely attested statement speaks for all.
-        if let Some((who, w)) = beyond.iter().max_by_key(|(_, w)| (w.count, w.block)) {
-            self.report_truncated(target, heap.blocks, w, who, Severity::Error);
-        } else {
-            self.compare_with_relpages(target, heap.blocks, hints.first());
-        }
-        for (block, why) in &zeroed {
-            self.report_zeroed(&target.place, &files, *block, "the page is all zero", why, Severity::Error);
-        }
-        self.report_unproven_zeroes(target, heap, &files, &zeroed);
-    }
-
-    /// All-zero pages between others of which no index and no visibility map proves that they had
-    /// content.
-    ///
-    /// The free space map remembers a page as partly filled, or not at all: then it is suspicious, unless
-    /// the server extends relations ahead of need and an error left the pages unused.
-    fn report_unproven_zeroes(
-        &self,
-        target: &Target<'a>,
-        heap: &ScannedHeap,
-        files: &ForkFiles,
-        proven: &BTreeMap<BlockNumber, String>,
-    ) {
-        const MAX_LISTED: usize = 100;
-        let Some(last) = heap.last_page else { return };
-        let unproven = heap.summary.zero.iter().filter(|b| *b < last && !proven.contains_key(b));
-        for block in unproven.take(MAX_LISTED) {
-            let (why, severity) = if heap.fsm_zeroed.contains(&block) {
-                ("the free space map remembers it as partly filled", Severity::Warning)
-            } else if heap.fsm_empty.contains(&block) || self.cx.fmt.version().extends_ahead {
-                ("pages after it have, though an interrupted extension can leave such a page", Severity::Note)
-            } else {
-                ("pages after it have, and the free space map does not know it as empty", Severity::Warning)
-            };
-            self.report_zeroed(&target.place, files, block, "the page is all zero", why, severity);
-        }
-    }
-
-    /// One all-zero page that must have had content.
-    fn report_zeroed(
-        &self,
-        place: &Place,
-        files: &ForkFiles,
-        block: BlockNumber,
-        have: &str,
-        why: &str,
-        severity: Severity,
-    ) {
-        let segment = block.0 / self.cx.fmt.segment_blocks.max(1);
-        let within = u64::from(block.0 % self.cx.fmt.segment_blocks.max(1));
-        let path = files.segments.iter().find(|s| s.segment == segment).map(|s| s.path.clone());
-        let at = Place {
-            path: path.unwrap_or_else(|| place.path.clone()),
-            block: Some(block),
-            offset: Some(within * u64::from(self.cx.fmt.block_size)),
-            ..place.clone()
-        };
-        let finding = Finding::new(&codes::PAGE_ZEROED, at, format!("{have}: {why}"));
-        self.cx.sink.report(finding.values("an all-zero page", "a page with content").severity(severity));
-    }
-
-    /// A relation whose end is gone: its last whole segments, or part of a file.
-    fn report_truncated(&self, target: &Target<'a>, blocks: u32, w: &Witness, who: &str, severity: Severity) {
-        let per_segment = self.cx.fmt.segment_blocks.max(1);
-        let whole_segments = blocks > 0 && blocks % per_segment == 0;
-        let segment = blocks / per_segment;
-        let Some(locator) = target.relation.locator() else { return };
-        let at = Place {
-            path: self.paths.file(locator, ForkNumber::Main, segment),
-            block: Some(BlockNumber(blocks)),
-            offset: Some(u64::from(blocks % per_segment) * u64::from(self.cx.fmt.block_size)),
-            ..target.place.clone()
-        };
-        let problem = if whole_segments { &codes::RELATION_SEGMENT_MISSING } else { &codes::RELATION_TRUNCATED };
-        let what = if whole_segments { format!("segment {segment} is missing") } else { "the end is gone".to_owned() };
-        let message = format!(
-            "{what}: {who} speaks of block {} ({}, {} such statements)",
-            w.block, w.place.path, w.count
-        );
-        let finding = Finding::new(problem, at, message)
-            .values(format!("{blocks} blocks"), format!("at least {} blocks", w.block.0.saturating_add(1)))
-            .severity(severity);
-        self.cx.sink.report(finding);
-    }
-
-    /// pg_class.relpages: what VACUUM, ANALYZE or an index build counted. Relations shrink only by
-    /// VACUUM and TRUNCATE, which write the new count, unless interrupted just then: a suspicion, and with
-    /// the free space map's word a proof.
-    fn compare_with_relpages(&self, target: &Target<'a>, blocks: u32, hint: Option<&Witness>) {
-        let relation = target.relation;
-        let counted = u32::try_from(relation.pages).unwrap_or(0);
-        // VACUUM FULL of pg_class cannot write into the copy it is making: the old count stays
-        // (`swap_relation_files`, `commands/cluster.c`).
-        let stale = [relation.oid, relation.index_of].contains(&PG_CLASS);
-        // An unlogged relation was perhaps reset after a crash, which leaves the old count as well.
-        let stale = stale || relation.persistence != Persistence::Permanent;
-        if counted <= blocks || stale || !relation.trust.is_proven() {
-            return;
-        }
-        let severity = if hint.is_some() { Severity::Error } else { Severity::Warning };
-        let w = Witness { block: BlockNumber(counted - 1), count: 1, place: target.place.clone() };
-        let who = hint.map_or("pg_class.relpages".to_owned(), |h| format!("pg_class.relpages, and {} with it,", h.place.path));
-        self.report_truncated(target, blocks, &w, &who, severity);
-    }
-}
-
-/// A heap after its scan, with what else speaks about it.
-struct ScannedHeap {
-    blocks: u32,
-    /// Whether other relations and forks can be held against it.
-    comparable: bool,
-    summary: HeapSummary,
-    evidence: Evidence,
-    /// The last block with content.
-    last_page: Option<BlockNumber>,
-    fsm_beyond: Option<Witness>,
-    /// All-zero blocks that the free space map knows as partly filled.
-    fsm_zeroed: BTreeSet<BlockNumber>,
-    /// All-zero blocks that the free space map knows as empty.
-    fsm_empty: BTreeSet<BlockNumber>,
-}
-
-/// What maps and indexes say about a heap.
-#[derive(Default)]
-struct Evidence {
-    /// Who speaks of blocks beyond its end.
-    beyond: Vec<(String, Witness)>,
-    /// All-zero blocks that must have had content, and why.
-    zeroed: BTreeMap<BlockNumber, String>,
-    /// What each index says.
-    indexes: Vec<IndexWord>,
-}
-
-/// What one index says about its table.
-struct IndexWord {
-    name: String,
-    place: Place,
-    /// Whether so many entries lead nowhere that it is no index of this table.
-    astray: bool,
-    tids: u64,
-    wrong: u64,
-    beyond: Option<Witness>,
-    ranges_beyond: Option<Witness>,
-    into_zero: BTreeMap<BlockNumber, Place>,
-    dangling: Vec<Finding>,
-}
-
-/// How many dangling entries of one piece of an index are listed at most.
-const DANGLING_LISTED: u64 = crate::index::MAX_HELD as u64;
-
-/// Takes out the indexes that do not belong to their table.
-fn split_strangers(indexes: Vec<IndexWord>) -> (Vec<IndexWord>, Vec<IndexWord>) {
-    let another_fits = indexes.iter().any(|i| i.tids >= 8 && i.wrong == 0);
-    indexes.into_iter().partition(|i| {
-        let within = i.wrong.saturating_sub(i.beyond.as_ref().map_or(0, |w| w.count));
-        i.astray && (another_fits || within * 10 > i.tids)
-    })
 }
 
 /// A relation's kind as findings name it.
@@ -614,4 +576,3 @@ pub fn kind_name(kind: RelKind) -> &'static str {
         _ => "relation",
     }
 }
-

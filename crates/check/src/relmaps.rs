@@ -14,54 +14,97 @@ const READ_LIMIT: u64 = 64 * 1024;
 /// Judges the map in a directory; `shared` for the one in `global`.
 pub fn check(cx: &Cx<'_>, dir: &VolPath, shared: bool, database: Option<&Arc<DatabaseRef>>) {
     let path = dir.join("pg_filenode.map");
-    let place = Place { database: database.cloned(), ..Place::file(path.clone()) };
+    let place = Place {
+        database: database.cloned(),
+        ..Place::file(path.clone())
+    };
     let report = |f: Finding| cx.sink.report(f);
     let bytes = match cx.volume.read_small(&path, READ_LIMIT) {
         Ok(bytes) => bytes,
         Err(VolumeError::NotFound) => {
-            return report(Finding::new(&codes::RELMAP_MISSING, place, "the relation map is not there"));
+            return report(Finding::new(
+                &codes::RELMAP_MISSING,
+                place,
+                "the relation map is not there",
+            ));
         }
         Err(e) => {
             unreadable(cx.sink, place.clone(), &e);
-            return report(Finding::new(&codes::RELMAP_MISSING, place, format!("the relation map cannot be read: {e}")));
+            return report(Finding::new(
+                &codes::RELMAP_MISSING,
+                place,
+                format!("the relation map cannot be read: {e}"),
+            ));
         }
     };
     Counters::add(&cx.sink.counters.bytes_read, bytes.len() as u64);
     let layout = RelMapLayout::of_major(cx.fmt.major);
     if bytes.len() != layout.file_bytes() {
-        let finding = Finding::new(&codes::RELMAP_SHORT, place, "the relation map has the wrong size");
-        return report(finding.values(format!("{} bytes", bytes.len()), format!("{} bytes", layout.file_bytes())));
+        let finding = Finding::new(
+            &codes::RELMAP_SHORT,
+            place,
+            "the relation map has the wrong size",
+        );
+        return report(finding.values(
+            format!("{} bytes", bytes.len()),
+            format!("{} bytes", layout.file_bytes()),
+        ));
     }
-    let Ok(map) = RelMap::decode(&bytes, cx.fmt.order) else { return };
+    let Ok(map) = RelMap::decode(&bytes, cx.fmt.order) else {
+        return;
+    };
     if map.magic != MAGIC || !map.count_is_possible() {
-        let finding = Finding::new(&codes::RELMAP_BAD_MAGIC, place, "the relation map does not begin as one");
+        let finding = Finding::new(
+            &codes::RELMAP_BAD_MAGIC,
+            place,
+            "the relation map does not begin as one",
+        );
         return report(finding.values(
             format!("magic {:#x}, {} entries", map.magic, map.num_mappings),
             format!("magic {MAGIC:#x}, 0 to {} entries", layout.max_mappings()),
         ));
     }
     if !map.crc.matches() {
-        let finding =
-            Finding::new(&codes::RELMAP_CRC_MISMATCH, place, "the CRC of the relation map is not that of its content");
-        return report(
-            finding.values(format!("{:#010x}", map.crc.stored), format!("{:#010x}", map.crc.computed)),
+        let finding = Finding::new(
+            &codes::RELMAP_CRC_MISMATCH,
+            place,
+            "the CRC of the relation map is not that of its content",
         );
+        return report(finding.values(
+            format!("{:#010x}", map.crc.stored),
+            format!("{:#010x}", map.crc.computed),
+        ));
     }
     for m in map.duplicate_oids().chain(map.duplicate_numbers()) {
-        let message = format!("the relation map names relation {} or file {} twice", m.oid, m.number);
-        report(Finding::new(&codes::RELMAP_DUPLICATE_OID, place.clone(), message).values(m.oid, "each once"));
+        let message = format!(
+            "the relation map names relation {} or file {} twice",
+            m.oid, m.number
+        );
+        report(
+            Finding::new(&codes::RELMAP_DUPLICATE_OID, place.clone(), message)
+                .values(m.oid, "each once"),
+        );
     }
     for m in &map.mappings {
         if !expected(cx.fmt.major, shared).any(|r| r.oid == m.oid) {
             let name = known_name(m.oid).unwrap_or("no mapped catalog");
-            let message = format!("the relation map names {} ({name}), which it should not", m.oid);
-            report(Finding::new(&codes::RELMAP_ENTRY_INVALID, place.clone(), message).values(m.oid, "no such entry"));
+            let message = format!(
+                "the relation map names {} ({name}), which it should not",
+                m.oid
+            );
+            report(
+                Finding::new(&codes::RELMAP_ENTRY_INVALID, place.clone(), message)
+                    .values(m.oid, "no such entry"),
+            );
         }
     }
     for r in expected(cx.fmt.major, shared) {
         if map.lookup(r.oid).is_none() {
             let message = format!("the relation map lacks {} ({})", r.oid, r.name);
-            report(Finding::new(&codes::RELMAP_ENTRY_INVALID, place.clone(), message).values("no entry", r.oid));
+            report(
+                Finding::new(&codes::RELMAP_ENTRY_INVALID, place.clone(), message)
+                    .values("no entry", r.oid),
+            );
         }
     }
 }

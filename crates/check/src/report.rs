@@ -112,7 +112,9 @@ impl Cluster {
             block_size: control.blcksz,
             segment_blocks: control.relseg_size,
             wal_segment_bytes: control.xlog_seg_size,
-            data_checksums: format.map_or(control.data_checksum_version == 1, |f| f.checksums.must_verify()),
+            data_checksums: format.map_or(control.data_checksum_version == 1, |f| {
+                f.checksums.must_verify()
+            }),
         }
     }
 }
@@ -248,7 +250,10 @@ impl From<&Finding> for ReportFinding {
             offset: p.offset,
             item: p.item.map(|i| i.0),
             attribute: p.attribute,
-            database: p.database.as_ref().map(|d| ReportDatabase { oid: d.oid.0, name: d.name.clone() }),
+            database: p.database.as_ref().map(|d| ReportDatabase {
+                oid: d.oid.0,
+                name: d.name.clone(),
+            }),
             relation: p.relation.as_ref().map(|r| ReportRelation {
                 oid: r.oid.0,
                 schema: r.schema.clone(),
@@ -259,7 +264,10 @@ impl From<&Finding> for ReportFinding {
             message: f.message.clone(),
             have: f.have.clone(),
             expect: f.expect.clone(),
-            advice: f.advice.clone().unwrap_or_else(|| f.problem.advice.to_owned()),
+            advice: f
+                .advice
+                .clone()
+                .unwrap_or_else(|| f.problem.advice.to_owned()),
         }
     }
 }
@@ -303,7 +311,11 @@ impl Summary {
             error: totals.error,
             warning: totals.warning,
             note: totals.note,
-            by_code: totals.by_code.iter().map(|(&k, &v)| (k.to_owned(), v)).collect(),
+            by_code: totals
+                .by_code
+                .iter()
+                .map(|(&k, &v)| (k.to_owned(), v))
+                .collect(),
             not_listed: (totals.error + totals.warning + totals.note).saturating_sub(listed as u64),
         }
     }

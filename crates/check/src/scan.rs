@@ -9,9 +9,9 @@ use crate::codes;
 use crate::context::{Cx, Standing};
 use crate::finding::{Finding, Place, Severity};
 use crate::sink::Counters;
+use pgfsck_format::BlockNumber;
 use pgfsck_format::checksum::{checksum_raw, each_checksum_raw, reduce};
 use pgfsck_format::page::{PAGE_LAYOUT_VERSION, Page};
-use pgfsck_format::BlockNumber;
 use pgfsck_volume::{File, ScanBuffer, VolPath, VolumeError};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -117,7 +117,11 @@ fn cut<'f>(cx: &Cx<'_>, segments: &'f [SegmentFile]) -> Vec<Piece<'f>> {
         let mut first = 0;
         while first < blocks {
             let n = per_piece.min(blocks - first);
-            out.push(Piece { file, first, blocks: n });
+            out.push(Piece {
+                file,
+                first,
+                blocks: n,
+            });
             first += n;
         }
     }
@@ -127,7 +131,10 @@ fn cut<'f>(cx: &Cx<'_>, segments: &'f [SegmentFile]) -> Vec<Piece<'f>> {
 /// Reads one piece and looks at its blocks.
 fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, piece: &Piece<'_>, check: &mut C) {
     let base = u64::from(piece.file.segment) * u64::from(cx.fmt.segment_blocks);
-    let mut at = Place { path: piece.file.path.clone(), ..fork.place.clone() };
+    let mut at = Place {
+        path: piece.file.path.clone(),
+        ..fork.place.clone()
+    };
     let file = match cx.volume.open(&piece.file.path) {
         Ok(f) => f,
         Err(e) => {
@@ -152,7 +159,9 @@ fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, piece: &Piece<'_>, ch
             let n = per_read.min(piece.blocks - done);
             let first = piece.first + done;
             let bytes = usize::try_from(n).unwrap_or(0) * block_len;
-            let Some(buf) = buffer.as_mut_slice().get_mut(..bytes) else { return };
+            let Some(buf) = buffer.as_mut_slice().get_mut(..bytes) else {
+                return;
+            };
             match file.read_at(buf, first * block_len as u64) {
                 Ok(got) => {
                     let pages = buf.get(..got).unwrap_or_default();
@@ -163,7 +172,14 @@ fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, piece: &Piece<'_>, ch
                     }
                     let whole = (got / block_len) as u64;
                     if whole < n {
-                        gone(cx, &mut at, base, first + whole, piece.first + piece.blocks, check);
+                        gone(
+                            cx,
+                            &mut at,
+                            base,
+                            first + whole,
+                            piece.first + piece.blocks,
+                            check,
+                        );
                         return;
                     }
                     Counters::add(&cx.sink.counters.bytes_read, got as u64);
@@ -212,14 +228,22 @@ fn block_by_block<C: PageCheck>(
 /// A block that the system could not read.
 fn report_read_error(cx: &Cx<'_>, at: Place, e: &VolumeError) {
     cx.sink.skip_block(at.path.clone(), at.block, e.to_string());
-    cx.sink.report(Finding::new(&codes::IO_READ_ERROR, at, format!("the block could not be read: {e}")));
+    cx.sink.report(Finding::new(
+        &codes::IO_READ_ERROR,
+        at,
+        format!("the block could not be read: {e}"),
+    ));
 }
 
 /// The file became shorter while it was read: its last blocks were not examined.
 fn gone<C: PageCheck>(cx: &Cx<'_>, at: &mut Place, base: u64, from: u64, to: u64, check: &mut C) {
     move_to(at, cx, base, from);
     Counters::add(&cx.sink.counters.blocks_skipped, to.saturating_sub(from));
-    cx.sink.skip_block(at.path.clone(), at.block, "the file became shorter while it was read");
+    cx.sink.skip_block(
+        at.path.clone(),
+        at.block,
+        "the file became shorter while it was read",
+    );
     for b in from..to {
         check.unsound(block_number(base + b));
     }
@@ -265,7 +289,9 @@ fn look_at_block<C: PageCheck>(
     let counters = &cx.sink.counters;
     let block = at.block.unwrap_or_default();
     Counters::add(&counters.blocks_seen, 1);
-    let Ok(page) = Page::new(bytes, block, cx.fmt) else { return };
+    let Ok(page) = Page::new(bytes, block, cx.fmt) else {
+        return;
+    };
     Counters::add(&counters.blocks_examined, 1);
     if page.is_new() {
         if page.is_all_zero() {
@@ -287,9 +313,13 @@ fn look_at_block<C: PageCheck>(
     }
     if let Some((have, expect)) = header_problem(cx, &page) {
         check.unsound(block);
-        let finding = Finding::new(&codes::PAGE_HEADER_INVALID, at.clone(), "the page header is impossible")
-            .values(have, expect)
-            .severity(fork.standing.severity(Severity::Error, page.lsn()));
+        let finding = Finding::new(
+            &codes::PAGE_HEADER_INVALID,
+            at.clone(),
+            "the page header is impossible",
+        )
+        .values(have, expect)
+        .severity(fork.standing.severity(Severity::Error, page.lsn()));
         cx.sink.report(finding);
         return;
     }
@@ -303,7 +333,10 @@ fn header_problem(cx: &Cx<'_>, page: &Page<'_>) -> Option<(String, String)> {
     let header = page.header();
     let head = pgfsck_format::page::PAGE_HEADER_BYTES;
     if header.unknown_flags() != 0 {
-        return Some((format!("flags {:#06x}", header.flags), "no flags but 0x0007".into()));
+        return Some((
+            format!("flags {:#06x}", header.flags),
+            "no flags but 0x0007".into(),
+        ));
     }
     if !(head <= lower && lower <= upper && upper <= special && special <= size) {
         return Some((
@@ -312,11 +345,17 @@ fn header_problem(cx: &Cx<'_>, page: &Page<'_>) -> Option<(String, String)> {
         ));
     }
     if cx.fmt.maxalign(special) != special {
-        return Some((format!("special {special}"), format!("a multiple of {}", cx.fmt.max_align)));
+        return Some((
+            format!("special {special}"),
+            format!("a multiple of {}", cx.fmt.max_align),
+        ));
     }
     if usize::from(header.page_size) != size || header.layout_version != PAGE_LAYOUT_VERSION {
         return Some((
-            format!("size {}, version {}", header.page_size, header.layout_version),
+            format!(
+                "size {}, version {}",
+                header.page_size, header.layout_version
+            ),
             format!("size {size}, version {PAGE_LAYOUT_VERSION}"),
         ));
     }
@@ -342,11 +381,15 @@ fn report_mismatch(cx: &Cx<'_>, fork: &ForkFiles, page: &Page<'_>, raw: u32, at:
     let elsewhere = where_it_belongs(cx, page, raw);
     let mut message = String::from("the stored checksum is not that of the page");
     if let Some(b) = elsewhere {
-        message = format!("the page belongs to block {b} of a fork: there its checksum would be right");
+        message =
+            format!("the page belongs to block {b} of a fork: there its checksum would be right");
     }
     let severity = fork.standing.severity(Severity::Error, page.lsn());
     let mut finding = Finding::new(&codes::PAGE_CHECKSUM_MISMATCH, at.clone(), message)
-        .values(format!("{stored:#06x}"), format!("{:#06x}", reduce(raw, block)))
+        .values(
+            format!("{stored:#06x}"),
+            format!("{:#06x}", reduce(raw, block)),
+        )
         .severity(severity);
     if severity != Severity::Error {
         finding = finding.advice(fork.standing.advice());
@@ -368,8 +411,15 @@ fn where_it_belongs(cx: &Cx<'_>, page: &Page<'_>, raw: u32) -> Option<BlockNumbe
     let near = (0..20).flat_map(|k| [block.checked_sub(1 << k), block.checked_add(1 << k)]);
     let segments = (1..8).flat_map(|k| {
         let step = cx.fmt.segment_blocks.checked_mul(k);
-        [step.and_then(|s| block.checked_sub(s)), step.and_then(|s| block.checked_add(s))]
+        [
+            step.and_then(|s| block.checked_sub(s)),
+            step.and_then(|s| block.checked_add(s)),
+        ]
     });
     let within = block.checked_rem(cx.fmt.segment_blocks);
-    near.chain(segments).chain([within, Some(0)]).flatten().find(|&b| fits(b)).map(BlockNumber)
+    near.chain(segments)
+        .chain([within, Some(0)])
+        .flatten()
+        .find(|&b| fits(b))
+        .map(BlockNumber)
 }

@@ -20,33 +20,66 @@ pub struct Chain {
 }
 
 /// Checks the files of one fork, sorted by segment, and reports what is wrong with the chain.
-pub fn chain(cx: &Cx<'_>, dir: &RelationDirectory, files: &[RelFile], place: &Place, settled: bool) -> Chain {
+pub fn chain(
+    cx: &Cx<'_>,
+    dir: &RelationDirectory,
+    files: &[RelFile],
+    place: &Place,
+    settled: bool,
+) -> Chain {
     let full = cx.fmt.segment_bytes();
     let block_size = u64::from(cx.fmt.block_size);
-    let last_with_data = files.iter().filter(|f| f.bytes > 0).map(|f| f.name.segment).max().unwrap_or(0);
+    let last_with_data = files
+        .iter()
+        .filter(|f| f.bytes > 0)
+        .map(|f| f.name.segment)
+        .max()
+        .unwrap_or(0);
     let softened = |s: Severity| if settled { s } else { s.max(Severity::Warning) };
     let mut out = Chain::default();
     let mut next = 0;
     for file in files {
         let path = dir.path_of(file);
         let first_block = u64::from(file.name.segment) * u64::from(cx.fmt.segment_blocks);
-        let at = Place { path: path.clone(), ..place.clone() };
+        let at = Place {
+            path: path.clone(),
+            ..place.clone()
+        };
         if file.bytes > 0 && file.name.segment > next {
-            out.missing.push(block_at(u64::from(next) * u64::from(cx.fmt.segment_blocks)).0..block_at(first_block).0);
+            out.missing.push(
+                block_at(u64::from(next) * u64::from(cx.fmt.segment_blocks)).0
+                    ..block_at(first_block).0,
+            );
             // A missing segment 0 is a missing main fork, which the caller reports.
             if next > 0 {
-                report_gap(cx, dir, files, place, next, file.name.segment, softened(Severity::Error));
+                report_gap(
+                    cx,
+                    dir,
+                    files,
+                    place,
+                    next,
+                    file.name.segment,
+                    softened(Severity::Error),
+                );
             }
         }
         next = next.max(file.name.segment.saturating_add(1));
         let whole = file.bytes / block_size;
         if file.name.segment < last_with_data && file.bytes < full && file.regular {
             let block = block_at(first_block + whole);
-            out.missing.push(block.0..block_at(first_block + u64::from(cx.fmt.segment_blocks)).0);
+            out.missing
+                .push(block.0..block_at(first_block + u64::from(cx.fmt.segment_blocks)).0);
             let finding = Finding::new(
                 &codes::RELATION_SEGMENT_SHORT,
-                Place { block: Some(block), offset: Some(whole * block_size), ..at.clone() },
-                format!("segment {} is short, though segment {last_with_data} follows", file.name.segment),
+                Place {
+                    block: Some(block),
+                    offset: Some(whole * block_size),
+                    ..at.clone()
+                },
+                format!(
+                    "segment {} is short, though segment {last_with_data} follows",
+                    file.name.segment
+                ),
             )
             .values(format!("{} bytes", file.bytes), format!("{full} bytes"))
             .severity(softened(Severity::Error));
@@ -54,16 +87,27 @@ pub fn chain(cx: &Cx<'_>, dir: &RelationDirectory, files: &[RelFile], place: &Pl
         } else if file.bytes % block_size != 0 {
             let finding = Finding::new(
                 &codes::PAGE_PARTIAL,
-                Place { block: Some(block_at(first_block + whole)), offset: Some(whole * block_size), ..at },
+                Place {
+                    block: Some(block_at(first_block + whole)),
+                    offset: Some(whole * block_size),
+                    ..at
+                },
                 "the file ends inside a block",
             )
-            .values(format!("{} bytes", file.bytes), format!("a multiple of {block_size}"))
+            .values(
+                format!("{} bytes", file.bytes),
+                format!("a multiple of {block_size}"),
+            )
             .severity(softened(Severity::Error));
             cx.sink.report(finding);
         }
         out.blocks = out.blocks.max(block_at(first_block + whole).0);
         if file.regular {
-            out.segments.push(SegmentFile { segment: file.name.segment, bytes: file.bytes, path });
+            out.segments.push(SegmentFile {
+                segment: file.name.segment,
+                bytes: file.bytes,
+                path,
+            });
         }
     }
     out
@@ -80,7 +124,13 @@ fn report_gap(
     severity: Severity,
 ) {
     let Some(like) = files.first() else { return };
-    let missing = RelFile { name: RelFileName { segment: from, ..like.name }, ..*like };
+    let missing = RelFile {
+        name: RelFileName {
+            segment: from,
+            ..like.name
+        },
+        ..*like
+    };
     let first_block = u64::from(from) * u64::from(cx.fmt.segment_blocks);
     let names = if to - from == 1 {
         format!("segment {from} is missing")
@@ -90,7 +140,11 @@ fn report_gap(
     let lost = u64::from(to - from) * u64::from(cx.fmt.segment_blocks);
     let finding = Finding::new(
         &codes::RELATION_SEGMENT_MISSING,
-        Place { path: dir.path_of(&missing), block: Some(block_at(first_block)), ..place.clone() },
+        Place {
+            path: dir.path_of(&missing),
+            block: Some(block_at(first_block)),
+            ..place.clone()
+        },
         format!("{names}, though segment {to} is there: {lost} blocks are lost"),
     )
     .values("no file", format!("{} bytes", cx.fmt.segment_bytes()))

@@ -24,7 +24,13 @@ impl SequenceCheck {
     /// A check for this format.
     #[must_use]
     pub fn new(fmt: ClusterFormat) -> Self {
-        Self { fmt, held: Vec::new(), seen: false, zero: false, foreign: 0 }
+        Self {
+            fmt,
+            held: Vec::new(),
+            seen: false,
+            zero: false,
+            foreign: 0,
+        }
     }
 }
 
@@ -49,18 +55,34 @@ impl PageCheck for SequenceCheck {
             self.held.push(finding.values(have, expect));
         };
         if let Some(other) = magic(page).filter(|m| *m != SEQUENCE_MAGIC) {
-            return hold("the sequence's magic number is wrong", format!("{other:#x}"), format!("{SEQUENCE_MAGIC:#x}"));
+            return hold(
+                "the sequence's magic number is wrong",
+                format!("{other:#x}"),
+                format!("{SEQUENCE_MAGIC:#x}"),
+            );
         }
         if page.item_count() != 1 {
-            return hold("a sequence has one tuple", page.item_count().to_string(), "1".into());
+            return hold(
+                "a sequence has one tuple",
+                page.item_count().to_string(),
+                "1".into(),
+            );
         }
-        let row = tuple(page).map_err(|e| e.to_string()).and_then(|t| {
-            Sequence::decode(t.data(), self.fmt).map_err(|e| e.to_string())
-        });
+        let row = tuple(page)
+            .map_err(|e| e.to_string())
+            .and_then(|t| Sequence::decode(t.data(), self.fmt).map_err(|e| e.to_string()));
         match row {
-            Err(e) => hold("the sequence's tuple cannot be read", e, "a sequence's row".into()),
+            Err(e) => hold(
+                "the sequence's tuple cannot be read",
+                e,
+                "a sequence's row".into(),
+            ),
             Ok(row) if row.is_called > 1 => {
-                hold("the sequence's row is impossible", format!("is_called {}", row.is_called), "0 or 1".into());
+                hold(
+                    "the sequence's row is impossible",
+                    format!("is_called {}", row.is_called),
+                    "0 or 1".into(),
+                );
             }
             Ok(_) => {}
         }

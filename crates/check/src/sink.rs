@@ -109,7 +109,12 @@ impl<'o> Sink<'o> {
     /// A collector that keeps the first `max_findings` findings in report order and counts the rest.
     #[must_use]
     pub fn new(max_findings: usize, observer: &'o dyn Observer) -> Self {
-        Self { kept: Mutex::default(), max_findings, observer, counters: Counters::default() }
+        Self {
+            kept: Mutex::default(),
+            max_findings,
+            observer,
+            counters: Counters::default(),
+        }
     }
 
     /// The observer.
@@ -146,7 +151,11 @@ impl<'o> Sink<'o> {
         if block.is_none() {
             kept.skipped_files += 1;
         }
-        kept.skips.push(Skipped { path, block, reason: reason.into() });
+        kept.skips.push(Skipped {
+            path,
+            block,
+            reason: reason.into(),
+        });
         if kept.skips.len() > MAX_SKIPS {
             kept.skips.pop();
         }
@@ -162,7 +171,10 @@ impl<'o> Sink<'o> {
     /// Everything, in report order: findings, totals, skips, and how many files were skipped in all.
     #[must_use]
     pub fn finish(self) -> (Vec<Finding>, Totals, Vec<Skipped>, u64, Counters) {
-        let kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let kept = self
+            .kept
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         (
             kept.findings.into_sorted_vec(),
             kept.totals,
@@ -182,7 +194,10 @@ mod tests {
     #[test]
     fn the_same_findings_stay_whatever_order_they_came_in() {
         let finding = |n: u32| {
-            let place = Place { block: Some(BlockNumber(n)), ..Place::file(VolPath::new("base/5/1")) };
+            let place = Place {
+                block: Some(BlockNumber(n)),
+                ..Place::file(VolPath::new("base/5/1"))
+            };
             Finding::new(&codes::PAGE_CHECKSUM_MISMATCH, place, "x")
         };
         let run = |order: &[u32]| {
@@ -193,6 +208,9 @@ mod tests {
             found.into_iter().map(|f| f.place.block).collect::<Vec<_>>()
         };
         assert_eq!(run(&[4, 1, 3, 2]), run(&[2, 3, 4, 1]));
-        assert_eq!(run(&[4, 1, 3, 2]), [Some(BlockNumber(1)), Some(BlockNumber(2))]);
+        assert_eq!(
+            run(&[4, 1, 3, 2]),
+            [Some(BlockNumber(1)), Some(BlockNumber(2))]
+        );
     }
 }

@@ -34,17 +34,32 @@ struct Range {
 
 /// Checks all logs.
 pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) {
-    let present: Vec<_> = Slru::ALL.into_iter().map(|slru| (slru, list(cx, slru))).collect();
+    let present: Vec<_> = Slru::ALL
+        .into_iter()
+        .map(|slru| (slru, list(cx, slru)))
+        .collect();
     let point = &control.check_point_copy;
     let xid32 = 1_u64 << 32;
-    let from = oldest.xid.filter(|x| point.oldest_xid.precedes(*x)).unwrap_or(point.oldest_xid);
+    let from = oldest
+        .xid
+        .filter(|x| point.oldest_xid.precedes(*x))
+        .unwrap_or(point.oldest_xid);
     let next = point.next_xid.xid();
     let mut ranges = Vec::new();
     if from.is_normal() && from.precedes(next) {
         let last = u64::from(next.0.wrapping_sub(1));
-        ranges.push(Range { slru: Slru::Xact, first: from.0.into(), last, modulus: xid32, what: "transaction" });
+        ranges.push(Range {
+            slru: Slru::Xact,
+            first: from.0.into(),
+            last,
+            modulus: xid32,
+            what: "transaction",
+        });
     }
-    let multi_from = oldest.multi.filter(|m| point.oldest_multi.precedes(*m)).unwrap_or(point.oldest_multi);
+    let multi_from = oldest
+        .multi
+        .filter(|m| point.oldest_multi.precedes(*m))
+        .unwrap_or(point.oldest_multi);
     if multi_from.0 != 0 && multi_from.precedes(point.next_multi) {
         let last = u64::from(point.next_multi.0.wrapping_sub(1));
         ranges.push(Range {
@@ -54,14 +69,34 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) {
             modulus: xid32,
             what: "multixact",
         });
-        if let Some(first) = first_member(cx, multi_from).filter(|f| f.0 != point.next_multi_offset.0) {
-            let modulus = if cx.fmt.version().multixact_offset_bytes == 8 { u64::MAX } else { xid32 };
-            let last = if point.next_multi_offset.0 == 0 { modulus - 1 } else { point.next_multi_offset.0 - 1 };
-            ranges.push(Range { slru: Slru::MultiXactMembers, first: first.0, last, modulus, what: "multixact member" });
+        if let Some(first) =
+            first_member(cx, multi_from).filter(|f| f.0 != point.next_multi_offset.0)
+        {
+            let modulus = if cx.fmt.version().multixact_offset_bytes == 8 {
+                u64::MAX
+            } else {
+                xid32
+            };
+            let last = if point.next_multi_offset.0 == 0 {
+                modulus - 1
+            } else {
+                point.next_multi_offset.0 - 1
+            };
+            ranges.push(Range {
+                slru: Slru::MultiXactMembers,
+                first: first.0,
+                last,
+                modulus,
+                what: "multixact member",
+            });
         }
     }
     let (ts_from, ts_to) = (point.oldest_commit_ts_xid, point.newest_commit_ts_xid);
-    if control.track_commit_timestamp.get() && ts_from.is_normal() && ts_to.is_normal() && !ts_to.precedes(ts_from) {
+    if control.track_commit_timestamp.get()
+        && ts_from.is_normal()
+        && ts_to.is_normal()
+        && !ts_to.precedes(ts_from)
+    {
         ranges.push(Range {
             slru: Slru::CommitTs,
             first: ts_from.0.into(),
@@ -82,7 +117,10 @@ fn list(cx: &Cx<'_>, slru: Slru) -> Option<BTreeMap<u64, u64>> {
     let dir = VolPath::new(slru.dir(cx.fmt));
     let mut files = BTreeMap::new();
     let result = cx.volume.list(&dir, &mut |entry| {
-        let segment = entry.name.to_str().and_then(|n| slru.parse_segment_name(n, cx.fmt));
+        let segment = entry
+            .name
+            .to_str()
+            .and_then(|n| slru.parse_segment_name(n, cx.fmt));
         match (segment, entry.kind) {
             (Some(n), EntryKind::File { bytes, .. }) => {
                 seen_and_known(cx);
@@ -117,8 +155,11 @@ fn first_member(cx: &Cx<'_>, multi: MultiXactId) -> Option<MultiXactOffset> {
 /// Every segment from the first id to the last is there and long enough.
 fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
     let locate = |id| range.slru.locate(id, cx.fmt);
-    let (Some(first), Some(last), Some(top)) = (locate(range.first), locate(range.last), locate(range.modulus - 1))
-    else {
+    let (Some(first), Some(last), Some(top)) = (
+        locate(range.first),
+        locate(range.last),
+        locate(range.modulus - 1),
+    ) else {
         return;
     };
     let report = |segment: u64, problem, message: String, have: String, expect: String| {
@@ -126,29 +167,60 @@ fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
         let newest = segment == last.segment && cx.stop != Stop::Clean;
         let dir = VolPath::new(range.slru.dir(cx.fmt));
         let place = Place::file(dir.join(range.slru.segment_name(segment, cx.fmt)));
-        let severity = if newest { Severity::Note } else { Severity::Error };
-        cx.sink.report(Finding::new(problem, place, message).values(have, expect).severity(severity));
+        let severity = if newest {
+            Severity::Note
+        } else {
+            Severity::Error
+        };
+        cx.sink.report(
+            Finding::new(problem, place, message)
+                .values(have, expect)
+                .severity(severity),
+        );
     };
     let spans = if range.last < range.first {
         vec![first.segment..=top.segment, 0..=last.segment]
     } else {
         vec![first.segment..=last.segment]
     };
-    let alive = format!("{} ids {} to {} are alive", range.what, range.first, range.last);
+    let alive = format!(
+        "{} ids {} to {} are alive",
+        range.what, range.first, range.last
+    );
     for span in spans {
         for (from, to) in gaps(files, &span) {
-            let names = if from == to { "the segment is".into() } else { format!("{} segments are", to - from + 1) };
+            let names = if from == to {
+                "the segment is".into()
+            } else {
+                format!("{} segments are", to - from + 1)
+            };
             let message = format!("{names} missing, though {alive}");
-            report(from, &codes::SLRU_SEGMENT_MISSING, message, "no file".into(), "a file".into());
+            report(
+                from,
+                &codes::SLRU_SEGMENT_MISSING,
+                message,
+                "no file".into(),
+                "a file".into(),
+            );
         }
         let page_bytes = u64::from(cx.fmt.block_size);
         for (&n, &bytes) in files.range(span.clone()) {
             // A segment is full before the next one is begun.
-            let pages = if n == last.segment { last.page_in_segment + 1 } else { PAGES_PER_SEGMENT };
+            let pages = if n == last.segment {
+                last.page_in_segment + 1
+            } else {
+                PAGES_PER_SEGMENT
+            };
             if bytes < pages * page_bytes || bytes % page_bytes != 0 {
                 let message = format!("the segment ends too early, though {alive}");
                 let expect = format!("at least {} bytes, in whole pages", pages * page_bytes);
-                report(n, &codes::SLRU_SEGMENT_SHORT, message, format!("{bytes} bytes"), expect);
+                report(
+                    n,
+                    &codes::SLRU_SEGMENT_SHORT,
+                    message,
+                    format!("{bytes} bytes"),
+                    expect,
+                );
             }
         }
     }

@@ -34,7 +34,10 @@ impl Directories {
 
 /// Lists base and every tablespace. `known` are pg_tablespace's OIDs, if the catalog could be read whole.
 pub fn list(cx: &Cx<'_>, version_directory: &str, known: Option<&[Oid]>) -> Directories {
-    let mut out = Directories { complete: true, ..Directories::default() };
+    let mut out = Directories {
+        complete: true,
+        ..Directories::default()
+    };
     let base = VolPath::new("base");
     list_databases(cx, Oid::PG_DEFAULT, &base, &mut out);
     let links = VolPath::new("pg_tblspc");
@@ -59,8 +62,13 @@ pub fn list(cx: &Cx<'_>, version_directory: &str, known: Option<&[Oid]>) -> Dire
         if out.complete && !builtin && !seen.iter().any(|(s, _)| s == oid) {
             out.unreachable.push(*oid);
             let place = Place::file(links.join(oid.to_string()));
-            let finding = Finding::new(&codes::TABLESPACE_LINK_BROKEN, place, "the tablespace's link is not there");
-            cx.sink.report(finding.values("no entry", "a link to the tablespace's directory"));
+            let finding = Finding::new(
+                &codes::TABLESPACE_LINK_BROKEN,
+                place,
+                "the tablespace's link is not there",
+            );
+            cx.sink
+                .report(finding.values("no entry", "a link to the tablespace's directory"));
         }
     }
     for (oid, entry) in seen {
@@ -79,21 +87,31 @@ fn one_tablespace(
     out: &mut Directories,
 ) {
     let path = VolPath::new("pg_tblspc").join(&entry.name);
-    let target = entry.link.as_ref().map_or(String::new(), |l| VolPath::root().join(l).to_string());
+    let target = entry
+        .link
+        .as_ref()
+        .map_or(String::new(), |l| VolPath::root().join(l).to_string());
     let claimed = known.is_none_or(|k| k.contains(&oid));
     if !claimed {
         let message = format!("no row of pg_tablespace has OID {oid}; it points to \"{target}\"");
-        cx.sink.report(Finding::new(&codes::TABLESPACE_ORPHAN, Place::file(path.clone()), message));
+        cx.sink.report(Finding::new(
+            &codes::TABLESPACE_ORPHAN,
+            Place::file(path.clone()),
+            message,
+        ));
     }
     match &entry.kind {
         EntryKind::Directory => {}
         EntryKind::Link(problem) => {
             out.unreachable.push(oid);
             if claimed {
-                cx.sink.skip(path.clone(), format!("the tablespace's link {problem}"));
+                cx.sink
+                    .skip(path.clone(), format!("the tablespace's link {problem}"));
                 let message = format!("the link to \"{target}\" {problem}");
-                let finding = Finding::new(&codes::TABLESPACE_LINK_BROKEN, Place::file(path), message);
-                cx.sink.report(finding.values(target, "a directory that is there"));
+                let finding =
+                    Finding::new(&codes::TABLESPACE_LINK_BROKEN, Place::file(path), message);
+                cx.sink
+                    .report(finding.values(target, "a directory that is there"));
             }
             return;
         }
@@ -105,15 +123,18 @@ fn one_tablespace(
     }
     let mut own = false;
     let mut others = Vec::new();
-    let result = cx.volume.list(&path, &mut |e| match TablespaceVersionDir::parse(e.name.as_bytes()) {
-        Some(dir) if matches!(e.kind, EntryKind::Directory) => {
-            own |= e.name == version_directory;
-            if e.name != version_directory {
-                others.push((path.join(&e.name), dir));
+    let result = cx.volume.list(
+        &path,
+        &mut |e| match TablespaceVersionDir::parse(e.name.as_bytes()) {
+            Some(dir) if matches!(e.kind, EntryKind::Directory) => {
+                own |= e.name == version_directory;
+                if e.name != version_directory {
+                    others.push((path.join(&e.name), dir));
+                }
             }
-        }
-        _ => unexpected(cx, path.join(&e.name), &e.kind),
-    });
+            _ => unexpected(cx, path.join(&e.name), &e.kind),
+        },
+    );
     if let Err(e) = result {
         out.unreachable.push(oid);
         unreadable(cx.sink, Place::file(path), &e);
@@ -123,18 +144,30 @@ fn one_tablespace(
     if own {
         list_databases(cx, oid, &path.join(version_directory), out);
         for (path, dir) in others {
-            let message = format!("a directory of another cluster or major (version {}) in the same tablespace", dir.version);
-            cx.sink.report(Finding::new(&codes::TABLESPACE_FOREIGN, Place::file(path), message));
+            let message = format!(
+                "a directory of another cluster or major (version {}) in the same tablespace",
+                dir.version
+            );
+            cx.sink.report(Finding::new(
+                &codes::TABLESPACE_FOREIGN,
+                Place::file(path),
+                message,
+            ));
         }
     } else if claimed {
         out.unreachable.push(oid);
         out.version_directories.extend(others.iter().cloned());
-        cx.sink.skip(path.clone(), format!("the tablespace has no directory {version_directory}"));
+        cx.sink.skip(
+            path.clone(),
+            format!("the tablespace has no directory {version_directory}"),
+        );
         if others.is_empty() {
             let finding = Finding::new(
                 &codes::TABLESPACE_LINK_BROKEN,
                 Place::file(path),
-                format!("the tablespace at \"{target}\" has no directory of this cluster's version"),
+                format!(
+                    "the tablespace at \"{target}\" has no directory of this cluster's version"
+                ),
             );
             cx.sink.report(finding.values("nothing", version_directory));
         }

@@ -33,7 +33,11 @@ pub fn read(volume: &dyn Volume, sink: &Sink<'_>, path: VolPath) -> Option<Witne
     let bytes = match volume.read_small(&path, READ_LIMIT) {
         Ok(bytes) => bytes,
         Err(VolumeError::NotFound) => {
-            sink.report(Finding::new(&codes::VERSION_MISSING, place, "PG_VERSION is not there"));
+            sink.report(Finding::new(
+                &codes::VERSION_MISSING,
+                place,
+                "PG_VERSION is not there",
+            ));
             return None;
         }
         Err(e) => {
@@ -42,10 +46,21 @@ pub fn read(volume: &dyn Volume, sink: &Sink<'_>, path: VolPath) -> Option<Witne
         }
     };
     match PgVersion::parse(&bytes) {
-        Ok(v) => Some(Witness { path, says: v.to_string(), major: v.major(), weight: 1 }),
+        Ok(v) => Some(Witness {
+            path,
+            says: v.to_string(),
+            major: v.major(),
+            weight: 1,
+        }),
         Err(_) => {
-            let head = String::from_utf8_lossy(bytes.get(..bytes.len().min(16)).unwrap_or_default()).into_owned();
-            let finding = Finding::new(&codes::VERSION_MISSING, place, "PG_VERSION holds no version number");
+            let head =
+                String::from_utf8_lossy(bytes.get(..bytes.len().min(16)).unwrap_or_default())
+                    .into_owned();
+            let finding = Finding::new(
+                &codes::VERSION_MISSING,
+                place,
+                "PG_VERSION holds no version number",
+            );
             sink.report(finding.values(format!("{head:?}"), "a major version and a newline"));
             None
         }
@@ -57,7 +72,11 @@ pub fn read(volume: &dyn Volume, sink: &Sink<'_>, path: VolPath) -> Option<Witne
 pub fn majority(witnesses: &[Witness]) -> Option<String> {
     let mut best: Option<(&str, u32)> = None;
     for w in witnesses {
-        let weight = witnesses.iter().filter(|o| o.says == w.says).map(|o| o.weight).sum();
+        let weight = witnesses
+            .iter()
+            .filter(|o| o.says == w.says)
+            .map(|o| o.weight)
+            .sum();
         if best.is_none_or(|(_, b)| weight > b) {
             best = Some((&w.says, weight));
         }
@@ -68,8 +87,15 @@ pub fn majority(witnesses: &[Witness]) -> Option<String> {
 /// Reports each witness that does not name `version`.
 pub fn report_dissent(sink: &Sink<'_>, witnesses: &[Witness], version: &str) {
     for w in witnesses.iter().filter(|w| w.says != version) {
-        let message = format!("the file is of version {}, the cluster is of version {version}", w.says);
-        let finding = Finding::new(&codes::VERSION_MISMATCH, Place::file(w.path.clone()), message);
+        let message = format!(
+            "the file is of version {}, the cluster is of version {version}",
+            w.says
+        );
+        let finding = Finding::new(
+            &codes::VERSION_MISMATCH,
+            Place::file(w.path.clone()),
+            message,
+        );
         sink.report(finding.values(&w.says, version));
     }
 }
@@ -80,9 +106,17 @@ mod tests {
 
     #[test]
     fn the_majority_names_the_cluster() {
-        let w = |says: &str, weight| Witness { path: VolPath::root(), says: says.into(), major: None, weight };
+        let w = |says: &str, weight| Witness {
+            path: VolPath::root(),
+            says: says.into(),
+            major: None,
+            weight,
+        };
         assert_eq!(majority(&[]), None);
         assert_eq!(majority(&[w("14", 1), w("17", 2)]).unwrap(), "17");
-        assert_eq!(majority(&[w("14", 1), w("17", 2), w("14", 1), w("14", 1)]).unwrap(), "14");
+        assert_eq!(
+            majority(&[w("14", 1), w("17", 2), w("14", 1), w("14", 1)]).unwrap(),
+            "14"
+        );
     }
 }

@@ -8,10 +8,10 @@ use crate::context::{Cx, unreadable};
 use crate::finding::{Finding, Place};
 use crate::inventory::{seen_and_known, unexpected};
 use crate::sink::Counters;
+use pgfsck_format::Major;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::wal::name::WalFileName;
 use pgfsck_format::wal::page::{XLogPageHeader, major_of_magic};
-use pgfsck_format::Major;
 use pgfsck_volume::{Entry, EntryKind, VolPath, VolumeError};
 
 /// Bytes enough for a long page header.
@@ -20,10 +20,14 @@ const HEAD_BYTES: usize = 64;
 /// Looks at every file of the write-ahead log.
 pub fn check(cx: &Cx<'_>, control: &ControlFile) {
     let dir = VolPath::new(cx.fmt.version().wal_dir);
-    let result = cx.volume.list(&dir, &mut |entry| look(cx, control, &dir, entry));
+    let result = cx
+        .volume
+        .list(&dir, &mut |entry| look(cx, control, &dir, entry));
     match result {
         Ok(()) => {}
-        Err(VolumeError::NotFound) => cx.sink.skip(dir, "there is no write-ahead log in this directory"),
+        Err(VolumeError::NotFound) => cx
+            .sink
+            .skip(dir, "there is no write-ahead log in this directory"),
         Err(e) => unreadable(cx.sink, Place::file(dir), &e),
     }
 }
@@ -40,9 +44,12 @@ fn look(cx: &Cx<'_>, control: &ControlFile, dir: &VolPath, entry: Entry) {
             check_head(cx, control, path);
         }
         (Some(_), EntryKind::File { .. }) => seen_and_known(cx),
-        (None, EntryKind::Directory) if matches!(text, "archive_status" | "summaries") => count_files(cx, &path),
+        (None, EntryKind::Directory) if matches!(text, "archive_status" | "summaries") => {
+            count_files(cx, &path)
+        }
         (None, EntryKind::File { .. })
-            if text.starts_with("xlogtemp.") || matches!(text, "RECOVERYXLOG" | "RECOVERYHISTORY") =>
+            if text.starts_with("xlogtemp.")
+                || matches!(text, "RECOVERYXLOG" | "RECOVERYHISTORY") =>
         {
             seen_and_known(cx);
         }
@@ -74,7 +81,9 @@ fn check_head(cx: &Cx<'_>, control: &ControlFile, path: VolPath) {
     if head.iter().all(|&b| b == 0) {
         return; // preallocated, never written
     }
-    let Ok(header) = XLogPageHeader::decode(head, 0, cx.fmt.order, cx.fmt.max_align) else { return };
+    let Ok(header) = XLogPageHeader::decode(head, 0, cx.fmt.order, cx.fmt.max_align) else {
+        return;
+    };
     if header.magic != cx.fmt.version().wal_magic {
         // Only a magic that some major uses says something about versions; anything else is for the
         // reader of records to judge.
@@ -91,13 +100,24 @@ fn check_head(cx: &Cx<'_>, control: &ControlFile, path: VolPath) {
             Place::file(path).at_offset(0),
             "the segment belongs to another cluster",
         );
-        cx.sink.report(finding.values(long.system_identifier, control.system_identifier));
+        cx.sink
+            .report(finding.values(long.system_identifier, control.system_identifier));
     }
 }
 
 fn report_version(cx: &Cx<'_>, path: VolPath, magic: u16, other: Major) {
-    let message = format!("the segment is of version {other}, the cluster is of version {}", cx.fmt.major);
-    let finding = Finding::new(&codes::VERSION_MISMATCH, Place::file(path).at_offset(0), message)
-        .values(format!("{magic:#06x}"), format!("{:#06x}", cx.fmt.version().wal_magic));
+    let message = format!(
+        "the segment is of version {other}, the cluster is of version {}",
+        cx.fmt.major
+    );
+    let finding = Finding::new(
+        &codes::VERSION_MISMATCH,
+        Place::file(path).at_offset(0),
+        message,
+    )
+    .values(
+        format!("{magic:#06x}"),
+        format!("{:#06x}", cx.fmt.version().wal_magic),
+    );
     cx.sink.report(finding);
 }

@@ -51,7 +51,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct DataDir {
     /// The data directory.
-    #[arg(short = 'D', long = "pgdata", value_name = "DATADIR", env = "PGDATA", hide_env_values = true)]
+    #[arg(
+        short = 'D',
+        long = "pgdata",
+        value_name = "DATADIR",
+        env = "PGDATA",
+        hide_env_values = true
+    )]
     pub pgdata: Option<PathBuf>,
     /// A tablespace that lay at OLD is at NEW on this machine; repeatable.
     #[arg(short = 'T', long = "tablespace-mapping", value_name = "OLD=NEW", value_parser = parse_mapping)]
@@ -247,7 +253,10 @@ fn parse_mapping(text: &str) -> Result<TablespaceMapping, String> {
                 if old.is_empty() || new.is_empty() {
                     break;
                 }
-                return Ok(TablespaceMapping { old: old.into(), new: new.into() });
+                return Ok(TablespaceMapping {
+                    old: old.into(),
+                    new: new.into(),
+                });
             }
             c => old.push(c),
         }
@@ -278,7 +287,10 @@ mod tests {
     #[test]
     fn mappings_may_hold_an_escaped_equals_sign() {
         let m = parse_mapping(r"/a\=b=/c=d").unwrap();
-        assert_eq!((m.old, m.new), (PathBuf::from("/a=b"), PathBuf::from("/c=d")));
+        assert_eq!(
+            (m.old, m.new),
+            (PathBuf::from("/a=b"), PathBuf::from("/c=d"))
+        );
         for bad in ["", "=", "/a", "/a=", "=/b"] {
             assert!(parse_mapping(bad).is_err(), "{bad}");
         }

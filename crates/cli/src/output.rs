@@ -24,7 +24,10 @@ pub fn complain(text: &str) {
 /// A command that could not do its work.
 pub fn failure(e: &anyhow::Error) -> ExitCode {
     let closed = e.chain().filter_map(|c| c.downcast_ref::<io::Error>());
-    if closed.into_iter().any(|io| io.kind() == io::ErrorKind::BrokenPipe) {
+    if closed
+        .into_iter()
+        .any(|io| io.kind() == io::ErrorKind::BrokenPipe)
+    {
         return ExitCode::SUCCESS;
     }
     complain(&format!("error: {}", plain(&format!("{e:#}"))));
@@ -41,5 +44,9 @@ pub fn failure(e: &anyhow::Error) -> ExitCode {
 /// A command line that could not be understood, or a request for help or the version.
 pub fn usage(e: &clap::Error) -> ExitCode {
     let _ = e.print();
-    if e.use_stderr() { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS }
+    if e.use_stderr() {
+        ExitCode::from(INCOMPLETE)
+    } else {
+        ExitCode::SUCCESS
+    }
 }

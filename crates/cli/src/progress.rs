@@ -31,7 +31,12 @@ impl Progress {
             (true, false) => Shown::Lines(Mutex::new(Instant::now())),
             (true, true) => Shown::Bar(bar()),
         };
-        Self { total: AtomicU64::new(0), done: AtomicU64::new(0), started: Instant::now(), shown }
+        Self {
+            total: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            started: Instant::now(),
+            shown,
+        }
     }
 
     /// More bytes to read have been found.

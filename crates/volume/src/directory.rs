@@ -201,7 +201,11 @@ impl Volume for Directory {
         "directory"
     }
 
-    fn live_server(&self, pid_in_file: Option<i64>, started_in_file: Option<i64>) -> Option<LiveServer> {
+    fn live_server(
+        &self,
+        pid_in_file: Option<i64>,
+        started_in_file: Option<i64>,
+    ) -> Option<LiveServer> {
         find_live_server(&self.canonical_root, pid_in_file, started_in_file)
     }
 

@@ -90,7 +90,11 @@ pub trait Volume: Send + Sync {
     fn kind(&self) -> &'static str;
 
     /// A server that is using the place right now.
-    fn live_server(&self, _pid_in_file: Option<i64>, _started_in_file: Option<i64>) -> Option<LiveServer> {
+    fn live_server(
+        &self,
+        _pid_in_file: Option<i64>,
+        _started_in_file: Option<i64>,
+    ) -> Option<LiveServer> {
         None
     }
 

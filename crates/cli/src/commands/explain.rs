@@ -13,7 +13,10 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let text = match (&args.code, args.format) {
         (Some(code), format) => {
             let Some(problem) = codes::find(code) else {
-                bail!("unknown code \"{}\"; `pgfsck explain` lists them all", crate::text::plain(code));
+                bail!(
+                    "unknown code \"{}\"; `pgfsck explain` lists them all",
+                    crate::text::plain(code)
+                );
             };
             match format {
                 ListFormat::Text => explain(problem),
@@ -58,7 +61,12 @@ fn explain(p: &Problem) -> String {
 fn list() -> String {
     let mut out = String::new();
     for p in codes::ALL {
-        let first = p.meaning.split_inclusive(". ").next().unwrap_or_default().trim();
+        let first = p
+            .meaning
+            .split_inclusive(". ")
+            .next()
+            .unwrap_or_default()
+            .trim();
         let _ = writeln!(out, "{:<32} {:<8} {first}", p.name, p.severity.name());
     }
     out

@@ -10,8 +10,9 @@ use std::process::ExitCode;
 pub fn run(args: &ManArgs) -> anyhow::Result<ExitCode> {
     match &args.output {
         Some(dir) => {
-            clap_mangen::generate_to(Cli::command(), dir)
-                .with_context(|| format!("could not write manual pages to \"{}\"", dir.display()))?;
+            clap_mangen::generate_to(Cli::command(), dir).with_context(|| {
+                format!("could not write manual pages to \"{}\"", dir.display())
+            })?;
         }
         None => {
             let mut out = Vec::new();

@@ -33,20 +33,30 @@ fn open(data: &DataDir, positional: Option<&Path>) -> anyhow::Result<Directory> 
     let path = data_directory(data, positional)?;
     let opened = pgfsck_volume::open(&path, data.tablespace_mapping.clone())?;
     if let Some(below) = opened.below {
-        complain(&format!("note: the data directory is \"{}\"", plain(&below.to_string_lossy())));
+        complain(&format!(
+            "note: the data directory is \"{}\"",
+            plain(&below.to_string_lossy())
+        ));
     }
     Ok(opened.volume)
 }
 
 /// Reads pg_control for commands that cannot do without it.
 fn read_control(volume: &dyn Volume) -> anyhow::Result<(Recognised, ClusterFormat)> {
-    let bytes = volume.read_small(&VolPath::new("global/pg_control"), 1 << 16).context("could not read pg_control")?;
+    let bytes = volume
+        .read_small(&VolPath::new("global/pg_control"), 1 << 16)
+        .context("could not read pg_control")?;
     let recognised = ControlFile::decode(&bytes).context("could not decode pg_control")?;
     if !recognised.crc.matches() {
-        complain("warning: the CRC of pg_control is not that of its content; what follows rests on it");
+        complain(
+            "warning: the CRC of pg_control is not that of its content; what follows rests on it",
+        );
     }
     let fmt = recognised.control.cluster_format().map_err(|problems| {
-        let all: Vec<String> = problems.iter().map(|p| format!("{} is {}", p.field, p.have)).collect();
+        let all: Vec<String> = problems
+            .iter()
+            .map(|p| format!("{} is {}", p.field, p.have))
+            .collect();
         anyhow!("pg_control does not describe a cluster: {}", all.join(", "))
     })?;
     Ok((recognised, fmt))
@@ -56,11 +66,15 @@ fn read_control(volume: &dyn Volume) -> anyhow::Result<(Recognised, ClusterForma
 fn load_catalog(volume: &dyn Volume) -> anyhow::Result<pgfsck_catalog::ClusterCatalog> {
     let (recognised, fmt) = read_control(volume)?;
     let control = &recognised.control;
-    let label = volume.read_small(&VolPath::new("backup_label"), 1 << 20).ok();
+    let label = volume
+        .read_small(&VolPath::new("backup_label"), 1 << 20)
+        .ok();
     let label = label.and_then(|b| BackupLabel::parse(&b).ok());
     let clean = control.state == pgfsck_format::control::DbState::ShutDown && label.is_none();
     if !clean {
-        complain("note: the cluster was not stopped cleanly; rows that rest on the write-ahead log are as the files have them");
+        complain(
+            "note: the cluster was not stopped cleanly; rows that rest on the write-ahead log are as the files have them",
+        );
     }
     let stop = pgfsck_catalog::Stop::new(&control.check_point_copy, clean);
     let catalog = pgfsck_catalog::ClusterCatalog::load(volume, fmt, control.catalog_version, stop);

@@ -28,7 +28,13 @@ pub fn report(report: &Report, verbose: bool, quiet: bool) -> String {
         groups.entry(title(f)).or_default().push(f);
     }
     for (title, findings) in &groups {
-        let _ = writeln!(out, "\n{}{}{}", BOLD.render(), plain(title), BOLD.render_reset());
+        let _ = writeln!(
+            out,
+            "\n{}{}{}",
+            BOLD.render(),
+            plain(title),
+            BOLD.render_reset()
+        );
         group(&mut out, findings);
     }
     if !quiet {
@@ -51,7 +57,12 @@ fn style(severity: &str) -> Style {
 
 /// What was audited.
 fn head(out: &mut String, report: &Report) {
-    let _ = writeln!(out, "pgfsck {}: {}", report.tool.version, plain(&report.target.path));
+    let _ = writeln!(
+        out,
+        "pgfsck {}: {}",
+        report.tool.version,
+        plain(&report.target.path)
+    );
     if let Some(c) = &report.cluster {
         let _ = writeln!(
             out,
@@ -71,8 +82,14 @@ fn title(f: &ReportFinding) -> String {
     let database = f.database.as_ref().and_then(|d| d.name.clone());
     match &f.relation {
         Some(r) => {
-            let schema = r.schema.as_ref().map(|s| format!("{s}.")).unwrap_or_default();
-            let database = database.map(|d| format!(" in database {d}")).unwrap_or_default();
+            let schema = r
+                .schema
+                .as_ref()
+                .map(|s| format!("{s}."))
+                .unwrap_or_default();
+            let database = database
+                .map(|d| format!(" in database {d}"))
+                .unwrap_or_default();
             format!("{} {schema}{}{database}", r.kind, r.name)
         }
         None => match database {
@@ -92,7 +109,14 @@ fn group(out: &mut String, findings: &[&ReportFinding]) {
             continue;
         }
         let style = style(&f.severity);
-        let _ = write!(out, "  {}{}{} {}", style.render(), f.severity, style.render_reset(), f.code);
+        let _ = write!(
+            out,
+            "  {}{}{} {}",
+            style.render(),
+            f.severity,
+            style.render_reset(),
+            f.code
+        );
         let _ = writeln!(out, "  {}", place(f));
         let _ = writeln!(out, "      {}", plain(&f.message));
         if let (Some(have), Some(expect)) = (&f.have, &f.expect) {
@@ -136,9 +160,18 @@ fn advice(out: &mut String, report: &Report, verbose: bool) {
     if seen.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}What to do next{}", BOLD.render(), BOLD.render_reset());
+    let _ = writeln!(
+        out,
+        "\n{}What to do next{}",
+        BOLD.render(),
+        BOLD.render_reset()
+    );
     for (code, text) in seen {
-        let _ = write!(out, "  {code}\n{}", crate::commands::explain::wrap(&plain(text), "      "));
+        let _ = write!(
+            out,
+            "  {code}\n{}",
+            crate::commands::explain::wrap(&plain(text), "      ")
+        );
     }
 }
 
@@ -148,7 +181,12 @@ fn skips(out: &mut String, report: &Report) {
     if skipped.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}Not examined{}", BOLD.render(), BOLD.render_reset());
+    let _ = writeln!(
+        out,
+        "\n{}Not examined{}",
+        BOLD.render(),
+        BOLD.render_reset()
+    );
     for s in skipped.iter().take(MAX_SKIPS) {
         let block = s.block.map(|b| format!(" block {b}")).unwrap_or_default();
         let path = if s.path.is_empty() { "." } else { &s.path };
@@ -168,7 +206,11 @@ fn verdict(out: &mut String, report: &Report, verbose: bool) {
         Verdict::Damaged => ("damaged", AnsiColor::Red.on_default().bold()),
         Verdict::Incomplete => ("incomplete", AnsiColor::Yellow.on_default().bold()),
     };
-    let notes = if s.note > 0 && !verbose { " (-v shows them)" } else { "" };
+    let notes = if s.note > 0 && !verbose {
+        " (-v shows them)"
+    } else {
+        ""
+    };
     let _ = writeln!(
         out,
         "\n{}{word}{}: {} errors, {} warnings, {} notes{notes}; {} of {} files, {} of {} blocks examined, {} checksums verified, {} skipped; {:.2} s",
@@ -185,5 +227,11 @@ fn verdict(out: &mut String, report: &Report, verbose: bool) {
         c.skipped.len(),
         report.elapsed_seconds,
     );
-    debug_assert!(report.summary.by_code.keys().all(|k| codes::find(k).is_some()));
+    debug_assert!(
+        report
+            .summary
+            .by_code
+            .keys()
+            .all(|k| codes::find(k).is_some())
+    );
 }

@@ -71,6 +71,12 @@ pub(crate) fn xact_stats_item_bytes(major: Major) -> usize {
     if major >= V18 { 16 } else { 12 }
 }
 
+/// Where `wal_level` lies in `xl_parameter_change` (`access/xlog_internal.h`), in bytes: 12 put
+/// `max_wal_senders` before it.
+pub(crate) fn parameter_change_wal_level_at(major: Major) -> usize {
+    if major >= V12 { 20 } else { 16 }
+}
+
 /// `RmgrTable` (`access/rmgrlist.h`): the names of the resource managers, in the order of their ids,
 /// which have not changed since 9.6.
 pub(crate) const RMGRS: [&str; 22] = [

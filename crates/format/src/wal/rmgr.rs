@@ -68,6 +68,8 @@ impl RecordType {
     pub const CHECKPOINT_ONLINE: Self = Self::new(RmgrId::XLOG, 0x10);
     /// `XLOG_SWITCH`: the rest of the segment is unused.
     pub const SWITCH: Self = Self::new(RmgrId::XLOG, 0x40);
+    /// `XLOG_PARAMETER_CHANGE`.
+    pub const PARAMETER_CHANGE: Self = Self::new(RmgrId::XLOG, 0x60);
     /// `XLOG_FPI_FOR_HINT`.
     pub const FPI_FOR_HINT: Self = Self::new(RmgrId::XLOG, 0xA0);
     /// `XLOG_FPI`.

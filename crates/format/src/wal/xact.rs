@@ -15,6 +15,8 @@
 //! | 3 | 4 + 16 n | invalidation messages |
 //! | 4 | 4 | the prepared transaction that this ends; its name and the origin follow |
 
+use std::ops::Range;
+
 use crate::bytes::Reader;
 use crate::error::DecodeError;
 use crate::ids::{RelFileLocator, RelFileNumber, TransactionId};
@@ -29,6 +31,7 @@ const HAS_INFO: u8 = 0x80;
 
 mod opcode {
     pub(super) const COMMIT: u8 = 0x00;
+    pub(super) const PREPARE: u8 = 0x10;
     pub(super) const ABORT: u8 = 0x20;
     pub(super) const COMMIT_PREPARED: u8 = 0x30;
     pub(super) const ABORT_PREPARED: u8 = 0x40;
@@ -99,12 +102,16 @@ impl TransactionEnd {
         if xinfo & has::SUBXACTS != 0 {
             let list = counted(&r, &mut at, 4)?;
             end.subtransactions = list
+                .step_by(4)
                 .map(|at| r.u32("subxacts", at).map(TransactionId))
                 .collect::<Result<_, _>>()?;
         }
         if xinfo & has::RELFILELOCATORS != 0 {
             let list = counted(&r, &mut at, 12)?;
-            end.dropped = list.map(|at| locator(&r, at)).collect::<Result<_, _>>()?;
+            end.dropped = list
+                .step_by(12)
+                .map(|at| locator(&r, at))
+                .collect::<Result<_, _>>()?;
         }
         if xinfo & has::DROPPED_STATS != 0 {
             counted(
@@ -123,18 +130,20 @@ impl TransactionEnd {
     }
 }
 
-/// The offsets of the items of a counted list at `at`, which moves behind it.
-fn counted(
-    r: &Reader<'_>,
-    at: &mut usize,
-    item_bytes: usize,
-) -> Result<impl Iterator<Item = usize> + use<>, DecodeError> {
+/// Whether a record prepares its transaction (`XLOG_XACT_PREPARE`): it will be ended by another one.
+#[must_use]
+pub fn is_preparation(record: &Record<'_>) -> bool {
+    record.header.rmgr == RmgrId::TRANSACTION && record.header.info & OPMASK == opcode::PREPARE
+}
+
+/// The bytes of the items of a counted list at `at`, which moves behind it.
+fn counted(r: &Reader<'_>, at: &mut usize, item_bytes: usize) -> Result<Range<usize>, DecodeError> {
     let n = r.u32("count", *at)? as usize;
     let first = at.saturating_add(4);
     let bytes = n.saturating_mul(item_bytes);
     r.bytes("counted list", first, bytes)?;
     *at = first.saturating_add(bytes);
-    Ok((first..first.saturating_add(bytes)).step_by(item_bytes.max(1)))
+    Ok(first..*at)
 }
 
 /// A `RelFileLocator` in main data.

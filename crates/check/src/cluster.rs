@@ -1,0 +1,166 @@
+//! A cluster whose format is known: everything that is not a relation's file, then its databases.
+
+use crate::codes;
+use crate::context::{Cx, Level, Stop};
+use crate::databases::{Databases, report_losses};
+use crate::finding::{Finding, Place};
+use crate::slru::Oldest;
+use crate::tablespaces::{self, Directories};
+use crate::transactions::Inserters;
+use crate::versions::{self, Witness};
+use crate::{slru, top, wal};
+use pgfsck_catalog::{ClusterCatalog, MultiXactEnd};
+use pgfsck_format::control::ControlFile;
+use pgfsck_format::{MultiXactId, MultiXactOffset, Oid, TransactionId};
+use pgfsck_volume::VolPath;
+
+/// The cluster, once its format is known.
+pub struct Examination<'a> {
+    /// The audit.
+    pub cx: Cx<'a>,
+    /// pg_control, where it can be believed.
+    pub control: Option<&'a ControlFile>,
+}
+
+impl Examination<'_> {
+    /// Examines all of it.
+    pub fn examine(&self, own: Option<Witness>) {
+        let cx = &self.cx;
+        if !cx.fmt.checksums.must_verify() && cx.level >= Level::Pages {
+            let place = Place::file(VolPath::new("global/pg_control"));
+            cx.sink.report(
+                Finding::new(
+                    &codes::CLUSTER_CHECKSUMS_OFF,
+                    place,
+                    "the pages carry no checksums; their structure was checked",
+                )
+                .values("off", "on"),
+            );
+        }
+        top::check(cx);
+        if let Some(control) = self.control {
+            wal::check(cx, control);
+        }
+        let catalog = ClusterCatalog::load(
+            cx.volume,
+            cx.fmt,
+            self.catalog_version(),
+            self.catalog_stop(),
+        );
+        self.report_losses(&catalog.losses);
+        let known: Vec<Oid> = catalog.tablespaces.iter().map(|t| t.oid).collect();
+        let known = catalog.tablespaces_complete.then_some(known.as_slice());
+        let directories = tablespaces::list(cx, &catalog.paths.version_directory(), known);
+        self.check_versions(own, &catalog, &directories);
+        if let Some(control) = self.control {
+            slru::check(cx, control, oldest(&catalog));
+        }
+        let inserters = Inserters {
+            volume: cx.volume,
+            log: &catalog.transactions.log,
+        };
+        let databases = Databases {
+            cx: *cx,
+            catalog: &catalog,
+            directories: &directories,
+            inserters: &inserters,
+        };
+        rayon::join(|| databases.shared(), || databases.all());
+    }
+
+    /// The catalog version that tablespace directories carry.
+    fn catalog_version(&self) -> u32 {
+        let row = self.cx.fmt.version();
+        self.control
+            .filter(|c| c.major() == Some(row.major))
+            .map_or(row.catalog_version, |c| c.catalog_version)
+    }
+
+    /// What the catalog must know of the stop.
+    fn catalog_stop(&self) -> pgfsck_catalog::Stop {
+        let clean = self.cx.stop == Stop::Clean;
+        self.control.map_or(
+            pgfsck_catalog::Stop {
+                clean,
+                next_xid: TransactionId(u32::MAX),
+                multi_end: MultiXactEnd {
+                    next: MultiXactId(u32::MAX),
+                    next_offset: MultiXactOffset(u64::from(u32::MAX)),
+                },
+            },
+            |c| pgfsck_catalog::Stop::new(&c.check_point_copy, clean),
+        )
+    }
+
+    /// Rows of a catalog that could not be read: part of what was not examined.
+    fn report_losses(&self, losses: &pgfsck_catalog::Losses) {
+        report_losses(&self.cx, losses);
+    }
+
+    /// Every file that names a version.
+    fn check_versions(
+        &self,
+        own: Option<Witness>,
+        catalog: &ClusterCatalog,
+        directories: &Directories,
+    ) {
+        let cx = &self.cx;
+        let mut witnesses = Vec::new();
+        if let Some(control) = self.control {
+            witnesses.extend(control.major().map(|m| Witness {
+                path: VolPath::new("global/pg_control"),
+                says: m.to_string(),
+                major: Some(m),
+                weight: 2,
+            }));
+        }
+        witnesses.extend(own);
+        for database in &catalog.databases {
+            let there = directories
+                .databases
+                .contains_key(&(database.tablespace, database.oid));
+            if there && !database.is_invalid() {
+                witnesses.extend(versions::read(
+                    cx.volume,
+                    cx.sink,
+                    database.directory.join("PG_VERSION"),
+                ));
+            }
+        }
+        witnesses.extend(
+            directories
+                .version_directories
+                .iter()
+                .map(|(path, dir)| Witness {
+                    path: path.clone(),
+                    says: dir.version.to_string(),
+                    major: dir.version.major(),
+                    weight: 1,
+                }),
+        );
+        if let Some(version) = versions::majority(&witnesses) {
+            versions::report_dissent(cx.sink, &witnesses, &version);
+        }
+    }
+}
+
+/// The least frozen ids of all databases, if all of them are known.
+fn oldest(catalog: &ClusterCatalog) -> Oldest {
+    if !catalog.databases_complete {
+        return Oldest::default();
+    }
+    let least_xid = catalog
+        .databases
+        .iter()
+        .map(|d| d.frozen_xid)
+        .filter(|x| x.is_normal());
+    let least_multi = catalog
+        .databases
+        .iter()
+        .map(|d| d.min_mxid)
+        .filter(|m| m.0 != 0);
+    Oldest {
+        xid: least_xid.reduce(|a, b| if b.precedes(a) { b } else { a }),
+        multi: least_multi.reduce(|a, b| if b.precedes(a) { b } else { a }),
+    }
+}

@@ -1,0 +1,351 @@
+//! The databases of a cluster: those that pg_database lists, and directories that it does not.
+
+use crate::codes;
+use crate::context::{Cx, Stop};
+use crate::finding::{DatabaseRef, Finding, Place, Severity};
+use crate::inventory::{RelationDirectory, list_relations};
+use crate::relations::DatabasePass;
+use crate::tablespaces::Directories;
+use crate::transactions::Inserters;
+use crate::{orphans, relmaps};
+use pgfsck_catalog::{Attributes, ClusterCatalog, Database, DatabaseCatalog, LostWhy, descriptors};
+use pgfsck_format::Oid;
+use pgfsck_volume::{VolPath, VolumeError};
+use rayon::prelude::*;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The databases of a cluster, with all that is needed to examine them.
+pub struct Databases<'a> {
+    /// The audit.
+    pub cx: Cx<'a>,
+    /// What the shared catalogs say.
+    pub catalog: &'a ClusterCatalog,
+    /// The directories that are there.
+    pub directories: &'a Directories,
+    /// Whether inserters committed.
+    pub inserters: &'a Inserters<'a>,
+}
+
+impl Databases<'_> {
+    /// The shared relations in `global`.
+    pub fn shared(&self) {
+        let cx = &self.cx;
+        let database = Arc::new(DatabaseRef {
+            oid: Oid::INVALID,
+            name: None,
+        });
+        let path = VolPath::new("global");
+        let directory = list_relations(cx, Oid::PG_GLOBAL, Oid::INVALID, path.clone());
+        relmaps::check(cx, &path, true, Some(&database));
+        let source = self.catalog.database(self.catalog.shared_from);
+        let attributes = source.map_or_else(Attributes::default, |d| {
+            let relations = self.catalog.load_database(cx.volume, d);
+            self.catalog.load_attributes(cx.volume, d, &relations)
+        });
+        self.relations(&database, &self.catalog.shared, &attributes, &[directory]);
+    }
+
+    /// Every database that pg_database lists, and every directory that it does not.
+    pub fn all(&self) {
+        let catalog = self.catalog;
+        catalog.databases.par_iter().for_each(|d| self.database(d));
+        let listed: HashSet<Oid> = catalog.databases.iter().map(|d| d.oid).collect();
+        let mut unlisted: Vec<Oid> = self
+            .directories
+            .databases
+            .keys()
+            .map(|k| k.1)
+            .filter(|oid| !listed.contains(oid))
+            .collect();
+        unlisted.dedup();
+        unlisted.sort_unstable();
+        unlisted.dedup();
+        unlisted.par_iter().for_each(|&oid| self.unlisted(oid));
+    }
+
+    /// The listed directories of a database, one per tablespace.
+    fn list(&self, database: Oid) -> Vec<RelationDirectory> {
+        let own = self
+            .directories
+            .databases
+            .iter()
+            .filter(|((_, oid), _)| *oid == database);
+        let listed: Vec<RelationDirectory> = own
+            .map(|((tablespace, _), path)| {
+                list_relations(&self.cx, *tablespace, database, path.clone())
+            })
+            .collect();
+        let bytes = listed.iter().flat_map(|d| &d.files).map(|f| f.bytes).sum();
+        self.cx.sink.observer().expect(bytes);
+        listed
+    }
+
+    /// One database of pg_database.
+    fn database(&self, database: &Database) {
+        let cx = &self.cx;
+        let named = Arc::new(DatabaseRef {
+            oid: database.oid,
+            name: Some(database.name.clone()),
+        });
+        let place = Place {
+            database: Some(named.clone()),
+            ..Place::file(database.directory.clone())
+        };
+        if database.is_invalid() {
+            let finding = Finding::new(
+                &codes::DATABASE_INVALID,
+                place,
+                format!(
+                    "database \"{}\" was being dropped: part of its files may be gone",
+                    database.name
+                ),
+            );
+            cx.sink
+                .report(finding.values("datconnlimit -2", "-1 or more"));
+            for directory in self.list(database.oid) {
+                self.pages_only(&directory, &named);
+            }
+            return;
+        }
+        if !self.directories.reachable(database.tablespace) {
+            cx.sink.skip(
+                database.directory.clone(),
+                "its tablespace cannot be reached",
+            );
+            return;
+        }
+        if !self
+            .directories
+            .databases
+            .contains_key(&(database.tablespace, database.oid))
+        {
+            let proven = cx.stop == Stop::Clean && database.trust.is_proven();
+            let finding = Finding::new(
+                &codes::DATABASE_DIRECTORY_MISSING,
+                place,
+                format!(
+                    "the directory of database \"{}\" is not there",
+                    database.name
+                ),
+            );
+            let severity = if proven {
+                Severity::Error
+            } else {
+                Severity::Note
+            };
+            cx.sink.report(
+                finding
+                    .values("no directory", "a directory")
+                    .severity(severity),
+            );
+            return;
+        }
+        self.known(database, &named);
+    }
+
+    /// A database whose directory is there.
+    fn known(&self, database: &Database, named: &Arc<DatabaseRef>) {
+        let cx = &self.cx;
+        relmaps::check(cx, &database.directory, false, Some(named));
+        let relations = self.catalog.load_database(cx.volume, database);
+        report_losses(cx, &relations.losses);
+        if relations.relation(PG_CLASS).is_none() {
+            report_lost_pg_class(cx, &relations, named);
+        }
+        let attributes = self
+            .catalog
+            .load_attributes(cx.volume, database, &relations);
+        report_losses(cx, &attributes.losses);
+        let attributes =
+            if describes_itself(cx, &relations, &attributes, named, &database.directory) {
+                attributes
+            } else {
+                Attributes::default() // nothing is held against columns that are described wrongly
+            };
+        self.relations(named, &relations, &attributes, &self.list(database.oid));
+    }
+
+    /// The relations of a database, then the files that none of them claims.
+    fn relations(
+        &self,
+        database: &Arc<DatabaseRef>,
+        catalog: &DatabaseCatalog,
+        attributes: &Attributes,
+        directories: &[RelationDirectory],
+    ) {
+        let pass = DatabasePass {
+            cx: self.cx,
+            database: database.clone(),
+            catalog,
+            attributes,
+            directories,
+            unreachable: &self.directories.unreachable,
+            paths: self.catalog.paths,
+            inserters: self.inserters,
+        };
+        let claimed = pass.run();
+        for directory in directories {
+            orphans::check(&self.cx, directory, Some(catalog), &claimed, database);
+        }
+    }
+
+    /// A database directory that pg_database does not list.
+    fn unlisted(&self, oid: Oid) {
+        let cx = &self.cx;
+        let paths: Vec<_> = self
+            .directories
+            .databases
+            .iter()
+            .filter(|((_, o), _)| *o == oid)
+            .collect();
+        if !self.catalog.databases_complete {
+            // The row is lost with its page: the directory can still be read by its own catalogs.
+            // Only its default tablespace's has a PG_VERSION.
+            let own = paths
+                .iter()
+                .find(|(_, path)| cx.volume.open(&path.join("PG_VERSION")).is_ok());
+            if let Some(((tablespace, _), _)) = own.or(paths.first()) {
+                let database = Database::unlisted(oid, *tablespace, self.catalog.paths);
+                let named = Arc::new(DatabaseRef { oid, name: None });
+                self.known(&database, &named);
+            }
+            return;
+        }
+        let named = Arc::new(DatabaseRef { oid, name: None });
+        let claim = self.catalog.database_claims.iter().find(|c| c.oid == oid);
+        let origin = claim.map_or_else(
+            || "no row of pg_database tells its origin".to_owned(),
+            |c| format!("it was database \"{}\" ({:?})", c.name, c.fate),
+        );
+        for (_, path) in paths {
+            let severity = if cx.stop == Stop::Clean {
+                Severity::Warning
+            } else {
+                Severity::Note
+            };
+            let message = format!("no row of pg_database claims this directory; {origin}");
+            let place = Place {
+                database: Some(named.clone()),
+                ..Place::file(path.clone())
+            };
+            cx.sink.report(
+                Finding::new(&codes::DATABASE_DIRECTORY_ORPHAN, place, message).severity(severity),
+            );
+        }
+        for directory in self.list(oid) {
+            self.pages_only(&directory, &named);
+        }
+    }
+
+    /// Files that are examined as pages, without a catalog and without judging to whom they belong.
+    fn pages_only(&self, directory: &RelationDirectory, database: &Arc<DatabaseRef>) {
+        orphans::scan_unclaimed(&self.cx, directory, database);
+    }
+}
+
+/// Rows of a catalog that could not be read: part of what was not examined. All-zero and missing
+/// blocks were seen for what they are; whether they had content is for the relation's own checks.
+pub fn report_losses(cx: &Cx<'_>, losses: &pgfsck_catalog::Losses) {
+    let unread =
+        |l: &&pgfsck_catalog::Lost| !matches!(l.why, LostWhy::Zeroed | LostWhy::FewerBlocks { .. });
+    for lost in losses.iter().filter(unread) {
+        let item = lost.item.map_or(String::new(), |i| format!(" item {i}"));
+        let reason = format!(
+            "rows of {}{item} could not be read: {}",
+            lost.catalog, lost.why
+        );
+        cx.sink.skip_block(lost.path.clone(), lost.block, reason);
+    }
+}
+
+/// Whether the catalogs describe themselves as this major does; reports if they do not, or if nothing
+/// of them could be read.
+fn describes_itself(
+    cx: &Cx<'_>,
+    relations: &DatabaseCatalog,
+    attributes: &Attributes,
+    database: &Arc<DatabaseRef>,
+    directory: &VolPath,
+) -> bool {
+    let place = Place {
+        database: Some(database.clone()),
+        ..Place::file(directory.clone())
+    };
+    if relations.relations.is_empty() {
+        let message = "no row of pg_class could be read: the files of this database are examined as pages only";
+        cx.sink.report(
+            Finding::new(&codes::CATALOG_UNREADABLE, place, message)
+                .values("no rows", "rows of pg_class"),
+        );
+        return false;
+    }
+    let mismatches = descriptors::verify(cx.fmt, attributes);
+    if let Some(first) = mismatches.first() {
+        let message = format!(
+            "{} columns of system catalogs are described otherwise than in version {}, the first in {}",
+            mismatches.len(),
+            cx.fmt.major,
+            first.catalog
+        );
+        let column = |name: Option<&str>| name.map_or("no such column".to_owned(), str::to_owned);
+        let finding = Finding::new(&codes::CATALOG_LAYOUT_UNKNOWN, place, message).values(
+            format!(
+                "column {}: {}",
+                first.attnum,
+                column(first.have.as_ref().map(|h| h.0.as_str()))
+            ),
+            column(first.expect.as_ref().map(|e| e.0)),
+        );
+        cx.sink.report(finding);
+    }
+    mismatches.is_empty()
+}
+
+/// pg_class lost the row that describes itself, so that nothing else will examine its file: what its
+/// reading lost is damage.
+fn report_lost_pg_class(cx: &Cx<'_>, catalog: &DatabaseCatalog, database: &Arc<DatabaseRef>) {
+    let settled = cx.standing().is_settled();
+    if !settled || catalog.losses.concern("pg_filenode.map") {
+        return; // without its map nobody can say which file it was
+    }
+    let gone = |path: &VolPath| {
+        let mut losses = catalog.losses.iter();
+        losses.any(|l| l.path == *path && l.why == LostWhy::Volume(VolumeError::NotFound))
+    };
+    for lost in catalog.losses.iter().filter(|l| l.catalog == "pg_class") {
+        let place = Place {
+            database: Some(database.clone()),
+            block: lost.block,
+            ..Place::file(lost.path.clone())
+        };
+        let finding = match lost.why {
+            LostWhy::Zeroed => Finding::new(
+                &codes::PAGE_ZEROED,
+                place,
+                "the page is all zero, and held rows of pg_class",
+            )
+            .values("an all-zero page", "a page with content"),
+            LostWhy::Volume(VolumeError::NotFound) => Finding::new(
+                &codes::CATALOG_UNREADABLE,
+                place,
+                "pg_class is not there: nothing tells the relations of this database",
+            )
+            .values("no file", "the file of pg_class"),
+            LostWhy::FewerBlocks { have, expect } if !gone(&lost.path) => Finding::new(
+                &codes::RELATION_TRUNCATED,
+                place,
+                "the end is gone, and held rows of pg_class",
+            )
+            .values(
+                format!("{have} blocks"),
+                format!("at least {expect} blocks"),
+            ),
+            _ => continue, // the page itself has its finding
+        };
+        cx.sink.report(finding);
+    }
+}
+
+/// `RelationRelationId` (`catalog/pg_class.h`).
+pub(crate) const PG_CLASS: Oid = Oid(1259);

@@ -1,0 +1,305 @@
+//! What maps and indexes say about a table, put together after all of them have been scanned.
+//!
+//! No witness is believed against another without need: the most widely attested statement about a
+//! table's end is reported, an index that contradicts the table while others fit is itself the stranger, and
+//! `relpages` alone is a suspicion.
+
+use crate::codes;
+use crate::databases::PG_CLASS;
+use crate::finding::{Finding, Place, Severity};
+use crate::heap::HeapSummary;
+use crate::maps::Witness;
+use crate::relations::{DatabasePass, Target};
+use crate::scan::ForkFiles;
+use pgfsck_catalog::Persistence;
+use pgfsck_format::{BlockNumber, ForkNumber};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A heap after its scan, with what else speaks about it.
+pub struct ScannedHeap {
+    pub blocks: u32,
+    /// Whether other relations and forks can be held against it.
+    pub comparable: bool,
+    pub summary: HeapSummary,
+    pub evidence: Evidence,
+    /// The last block with content.
+    pub last_page: Option<BlockNumber>,
+    pub fsm_beyond: Option<Witness>,
+    /// All-zero blocks that the free space map knows as partly filled.
+    pub fsm_zeroed: BTreeSet<BlockNumber>,
+    /// All-zero blocks that the free space map knows as empty.
+    pub fsm_empty: BTreeSet<BlockNumber>,
+}
+
+/// What maps and indexes say about a heap.
+#[derive(Default)]
+pub struct Evidence {
+    /// Who speaks of blocks beyond its end.
+    pub beyond: Vec<(String, Witness)>,
+    /// All-zero blocks that must have had content, and why.
+    pub zeroed: BTreeMap<BlockNumber, String>,
+    /// What each index says.
+    pub indexes: Vec<IndexWord>,
+}
+
+/// What one index says about its table.
+pub struct IndexWord {
+    pub name: String,
+    pub place: Place,
+    /// Whether so many entries lead nowhere that it is no index of this table.
+    pub astray: bool,
+    pub tids: u64,
+    pub wrong: u64,
+    pub beyond: Option<Witness>,
+    pub ranges_beyond: Option<Witness>,
+    pub into_zero: BTreeMap<BlockNumber, Place>,
+    pub dangling: Vec<Finding>,
+}
+
+/// How many dangling entries of one piece of an index are listed at most.
+const DANGLING_LISTED: u64 = crate::index::MAX_HELD as u64;
+
+/// Takes out the indexes that do not belong to their table.
+fn split_strangers(indexes: Vec<IndexWord>) -> (Vec<IndexWord>, Vec<IndexWord>) {
+    let another_fits = indexes.iter().any(|i| i.tids >= 8 && i.wrong == 0);
+    indexes.into_iter().partition(|i| {
+        let within = i
+            .wrong
+            .saturating_sub(i.beyond.as_ref().map_or(0, |w| w.count));
+        i.astray && (another_fits || within * 10 > i.tids)
+    })
+}
+
+impl<'a> DatabasePass<'a> {
+    /// Everything known about a heap, put together.
+    ///
+    /// Entries of an index that mostly lead nowhere say that index and table do not belong together. If
+    /// all wrong entries lead beyond the end, the table lost its end. If other indexes fit, the index is
+    /// the stranger; it then has no say about the table.
+    pub(crate) fn conclude(&self, target: &Target<'a>, heap: &ScannedHeap, evidence: Evidence) {
+        if !heap.comparable {
+            return;
+        }
+        let Some(files) = self.files(target, ForkNumber::Main) else {
+            return;
+        };
+        let Evidence {
+            mut beyond,
+            mut zeroed,
+            indexes,
+        } = evidence;
+        let (strangers, indexes) = split_strangers(indexes);
+        for stranger in strangers {
+            let what = format!(
+                "{} of {} entries lead to no row of the table",
+                stranger.wrong, stranger.tids
+            );
+            let message = format!("{what}: this index and the table do not belong together");
+            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, stranger.place, message);
+            self.cx
+                .sink
+                .report(finding.values(what, "entries for rows of the table"));
+        }
+        let mut hints: Vec<Witness> = heap.fsm_beyond.iter().cloned().collect();
+        for index in indexes {
+            beyond.extend(index.beyond.map(|w| (format!("index {}", index.name), w)));
+            hints.extend(index.ranges_beyond);
+            for (block, at) in index.into_zero {
+                let why = || {
+                    format!(
+                        "an entry of index {} ({}) points to it",
+                        index.name, at.path
+                    )
+                };
+                zeroed.entry(block).or_insert_with(why);
+            }
+            let listed = index.dangling.len() as u64;
+            index
+                .dangling
+                .into_iter()
+                .for_each(|f| self.cx.sink.report(f));
+            if listed == DANGLING_LISTED {
+                let message = "further entries may lead to no row; not listed singly";
+                self.cx.sink.report(Finding::new(
+                    &codes::INDEX_TID_INVALID,
+                    index.place,
+                    message,
+                ));
+            }
+        }
+        // The most widely attested statement speaks for all.
+        if let Some((who, w)) = beyond.iter().max_by_key(|(_, w)| (w.count, w.block)) {
+            self.report_truncated(target, heap.blocks, w, who, Severity::Error);
+        } else {
+            self.compare_with_relpages(target, heap.blocks, hints.first());
+        }
+        for (block, why) in &zeroed {
+            self.report_zeroed(
+                &target.place,
+                &files,
+                *block,
+                "the page is all zero",
+                why,
+                Severity::Error,
+            );
+        }
+        self.report_unproven_zeroes(target, heap, &files, &zeroed);
+    }
+
+    /// All-zero pages between others of which no index and no visibility map proves that they had
+    /// content.
+    ///
+    /// The free space map remembers a page as partly filled, or not at all: then it is suspicious, unless
+    /// the server extends relations ahead of need and an error left the pages unused.
+    fn report_unproven_zeroes(
+        &self,
+        target: &Target<'a>,
+        heap: &ScannedHeap,
+        files: &ForkFiles,
+        proven: &BTreeMap<BlockNumber, String>,
+    ) {
+        const MAX_LISTED: usize = 100;
+        let Some(last) = heap.last_page else { return };
+        let unproven = heap
+            .summary
+            .zero
+            .iter()
+            .filter(|b| *b < last && !proven.contains_key(b));
+        for block in unproven.take(MAX_LISTED) {
+            let (why, severity) = if heap.fsm_zeroed.contains(&block) {
+                (
+                    "the free space map remembers it as partly filled",
+                    Severity::Warning,
+                )
+            } else if heap.fsm_empty.contains(&block) || self.cx.fmt.version().extends_ahead {
+                (
+                    "pages after it have, though an interrupted extension can leave such a page",
+                    Severity::Note,
+                )
+            } else {
+                (
+                    "pages after it have, and the free space map does not know it as empty",
+                    Severity::Warning,
+                )
+            };
+            self.report_zeroed(
+                &target.place,
+                files,
+                block,
+                "the page is all zero",
+                why,
+                severity,
+            );
+        }
+    }
+
+    /// One all-zero page that must have had content.
+    pub(crate) fn report_zeroed(
+        &self,
+        place: &Place,
+        files: &ForkFiles,
+        block: BlockNumber,
+        have: &str,
+        why: &str,
+        severity: Severity,
+    ) {
+        let segment = block.0 / self.cx.fmt.segment_blocks.max(1);
+        let within = u64::from(block.0 % self.cx.fmt.segment_blocks.max(1));
+        let path = files
+            .segments
+            .iter()
+            .find(|s| s.segment == segment)
+            .map(|s| s.path.clone());
+        let at = Place {
+            path: path.unwrap_or_else(|| place.path.clone()),
+            block: Some(block),
+            offset: Some(within * u64::from(self.cx.fmt.block_size)),
+            ..place.clone()
+        };
+        let finding = Finding::new(&codes::PAGE_ZEROED, at, format!("{have}: {why}"));
+        self.cx.sink.report(
+            finding
+                .values("an all-zero page", "a page with content")
+                .severity(severity),
+        );
+    }
+
+    /// A relation whose end is gone: its last whole segments, or part of a file.
+    pub(crate) fn report_truncated(
+        &self,
+        target: &Target<'a>,
+        blocks: u32,
+        w: &Witness,
+        who: &str,
+        severity: Severity,
+    ) {
+        let per_segment = self.cx.fmt.segment_blocks.max(1);
+        let whole_segments = blocks > 0 && blocks.is_multiple_of(per_segment);
+        let segment = blocks / per_segment;
+        let Some(locator) = target.relation.locator() else {
+            return;
+        };
+        let at = Place {
+            path: self.paths.file(locator, ForkNumber::Main, segment),
+            block: Some(BlockNumber(blocks)),
+            offset: Some(u64::from(blocks % per_segment) * u64::from(self.cx.fmt.block_size)),
+            ..target.place.clone()
+        };
+        let problem = if whole_segments {
+            &codes::RELATION_SEGMENT_MISSING
+        } else {
+            &codes::RELATION_TRUNCATED
+        };
+        let what = if whole_segments {
+            format!("segment {segment} is missing")
+        } else {
+            "the end is gone".to_owned()
+        };
+        let message = format!(
+            "{what}: {who} speaks of block {} ({}, {} such statements)",
+            w.block, w.place.path, w.count
+        );
+        let finding = Finding::new(problem, at, message)
+            .values(
+                format!("{blocks} blocks"),
+                format!("at least {} blocks", w.block.0.saturating_add(1)),
+            )
+            .severity(severity);
+        self.cx.sink.report(finding);
+    }
+
+    /// pg_class.relpages: what VACUUM, ANALYZE or an index build counted. Relations shrink only by
+    /// VACUUM and TRUNCATE, which write the new count, unless interrupted just then: a suspicion, and with
+    /// the free space map's word a proof.
+    pub(crate) fn compare_with_relpages(
+        &self,
+        target: &Target<'a>,
+        blocks: u32,
+        hint: Option<&Witness>,
+    ) {
+        let relation = target.relation;
+        let counted = u32::try_from(relation.pages).unwrap_or(0);
+        // VACUUM FULL of pg_class cannot write into the copy it is making: the old count stays
+        // (`swap_relation_files`, `commands/cluster.c`).
+        let stale = [relation.oid, relation.index_of].contains(&PG_CLASS);
+        // An unlogged relation was perhaps reset after a crash, which leaves the old count as well.
+        let stale = stale || relation.persistence != Persistence::Permanent;
+        if counted <= blocks || stale || !relation.trust.is_proven() {
+            return;
+        }
+        let severity = if hint.is_some() {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+        let w = Witness {
+            block: BlockNumber(counted - 1),
+            count: 1,
+            place: target.place.clone(),
+        };
+        let who = hint.map_or("pg_class.relpages".to_owned(), |h| {
+            format!("pg_class.relpages, and {} with it,", h.place.path)
+        });
+        self.report_truncated(target, blocks, &w, &who, severity);
+    }
+}

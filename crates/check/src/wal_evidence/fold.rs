@@ -1,0 +1,307 @@
+//! The answers, growing record by record.
+
+use super::{
+    BlockAddress, BlockStory, Event, Fate, Questions, Reach, RelationStory, Replay, WalEvidence,
+};
+use pgfsck_format::control::WalLevel;
+use pgfsck_format::wal::xact::is_preparation;
+use pgfsck_format::wal::{
+    BlockRef, ParameterChange, Record, RmgrId, StorageChange, TransactionEnd,
+};
+use pgfsck_format::{
+    BlockNumber, ClusterFormat, ForkNumber, Lsn, Oid, RelFileLocator, RelFileNumber, TransactionId,
+};
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
+/// The state of the pass.
+pub(super) struct Fold {
+    answers: WalEvidence,
+    /// Relations with questions about sizes or blocks.
+    watched: HashSet<RelFileLocator>,
+    redo: Option<Lsn>,
+    /// Whether `wal_level` is minimal now; `None` before the first record that says so.
+    minimal: Option<bool>,
+    minimal_at_end: bool,
+}
+
+impl Fold {
+    /// Every question, not answered yet.
+    pub(super) fn new(questions: &Questions, redo: Option<Lsn>, minimal_at_end: bool) -> Self {
+        let watched = questions
+            .sizes
+            .iter()
+            .map(|s| s.0)
+            .chain(questions.blocks.iter().map(|b| b.locator))
+            .collect();
+        let answers = WalEvidence {
+            sizes: questions.sizes.iter().map(|s| (*s, None)).collect(),
+            blocks: questions
+                .blocks
+                .iter()
+                .map(|b| (*b, BlockStory::default()))
+                .collect(),
+            lsns: questions.lsns.iter().map(|l| (*l, None)).collect(),
+            transactions: questions.transactions.iter().map(|x| (*x, None)).collect(),
+            relations: questions
+                .relations
+                .iter()
+                .map(|r| (*r, RelationStory::default()))
+                .collect(),
+            ..WalEvidence::default()
+        };
+        Self {
+            answers,
+            watched,
+            redo,
+            minimal: None,
+            minimal_at_end,
+        }
+    }
+
+    /// The answers.
+    pub(super) fn finish(mut self, reach: Reach) -> WalEvidence {
+        if self.minimal_at_end || self.minimal == Some(true) {
+            self.answers.minimal_until = Lsn(u64::MAX);
+        }
+        self.answers.reach = Some(reach);
+        self.answers
+    }
+
+    /// Forgets what a record that nobody understands may have undone.
+    pub(super) fn forget(&mut self) {
+        self.answers.sizes.values_mut().for_each(|s| *s = None);
+        self.answers.blocks.values_mut().for_each(|b| b.last = None);
+    }
+
+    /// One record.
+    pub(super) fn take(&mut self, lsn: Lsn, end: Lsn, record: &Record<'_>, fmt: ClusterFormat) {
+        let event = Event {
+            lsn,
+            record: record.record_type(),
+            xid: record.header.xid,
+        };
+        match record.header.rmgr {
+            RmgrId::TRANSACTION => self.transaction(event, record),
+            RmgrId::STORAGE | RmgrId::DATABASE => self.storage(event, record),
+            RmgrId::XLOG => self.parameters(lsn, record),
+            _ => {}
+        }
+        for block in record.blocks() {
+            if let Some(story) = self.answers.relations.get_mut(&block.locator) {
+                story.touched = Some(event);
+            }
+            if self.watched.contains(&block.locator) {
+                self.touch(event, &block, fmt);
+            }
+        }
+        if let Some(answer) = self.answers.lsns.get_mut(&end) {
+            *answer = Some((event, record.blocks().filter_map(|b| address(&b)).collect()));
+        }
+    }
+
+    /// A block of a watched relation.
+    fn touch(&mut self, event: Event, block: &BlockRef<'_>, fmt: ClusterFormat) {
+        let Some(at) = address(block) else { return };
+        if let Some(highest) = self.answers.sizes.get_mut(&(at.locator, at.fork))
+            && highest.is_none_or(|h| h.0 <= at.block)
+        {
+            *highest = Some((at.block, event));
+        }
+        let after_redo = self.redo.is_some_and(|r| event.lsn >= r);
+        let Some(story) = self.answers.blocks.get_mut(&at) else {
+            return;
+        };
+        // log_newpage also logs pages that are new, and then the page on disk is new as well.
+        let is_zero_image = block.image.is_some_and(|i| {
+            i.restore(fmt)
+                .is_ok_and(|page| page.iter().all(|&b| b == 0))
+        });
+        story.last = if is_zero_image { None } else { Some(event) };
+        if after_redo && story.replay == Replay::Untouched {
+            story.replay = if block.restores_page() {
+                Replay::Restored(event)
+            } else {
+                Replay::Changed(event)
+            };
+        }
+    }
+
+    /// A commit, an abort or a preparation.
+    fn transaction(&mut self, event: Event, record: &Record<'_>) {
+        if is_preparation(record) {
+            self.ended(event.xid, Fate::Prepared(event));
+        }
+        match TransactionEnd::decode(record) {
+            Some(Ok(end)) => {
+                let fate = if end.committed {
+                    Fate::Committed(event)
+                } else {
+                    Fate::Aborted(event)
+                };
+                for xid in end.subtransactions.into_iter().chain([end.xid]) {
+                    self.ended(xid, fate);
+                }
+                for locator in end.dropped {
+                    self.gone(event, of_relation(locator), Story::Dropped);
+                }
+            }
+            Some(Err(_)) => self.forget(),
+            None => {}
+        }
+    }
+
+    fn ended(&mut self, xid: TransactionId, fate: Fate) {
+        if let Some(answer) = self.answers.transactions.get_mut(&xid) {
+            *answer = Some(fate);
+        }
+    }
+
+    /// Files made, cut or removed.
+    fn storage(&mut self, event: Event, record: &Record<'_>) {
+        match StorageChange::decode(record) {
+            Some(Ok(StorageChange::Create { locator, fork: Some(ForkNumber::Main) })) => {
+                self.gone(event, of_relation(locator), Story::Created);
+            }
+            Some(Ok(StorageChange::Truncate { locator, blocks })) => {
+                self.truncated(event, locator, blocks)
+            }
+            Some(Ok(StorageChange::CreateDatabase {
+                database,
+                tablespace,
+                ..
+            })) => {
+                self.gone(event, of_database(tablespace, database), Story::Created);
+            }
+            Some(Ok(StorageChange::DropDatabase {
+                database,
+                tablespaces,
+            })) => {
+                for tablespace in tablespaces {
+                    self.gone(event, of_database(tablespace, database), Story::Dropped);
+                }
+            }
+            Some(Err(_)) => self.forget(),
+            Some(Ok(StorageChange::Create { .. })) | None => {}
+        }
+    }
+
+    /// Whatever these relations held before is gone.
+    fn gone(&mut self, event: Event, relations: RangeInclusive<RelFileLocator>, story: Story) {
+        let (first, last) = (*relations.start(), *relations.end());
+        for (_, highest) in self
+            .answers
+            .sizes
+            .range_mut((first, ForkNumber::Main)..=(last, ForkNumber::Init))
+        {
+            *highest = None;
+        }
+        self.discard(
+            event,
+            first_block(first, ForkNumber::Main),
+            last_block(last, ForkNumber::Init),
+        );
+        for (_, s) in self.answers.relations.range_mut(relations) {
+            match story {
+                Story::Created => {
+                    *s = RelationStory {
+                        created: Some(event),
+                        ..RelationStory::default()
+                    }
+                }
+                Story::Dropped => s.dropped = Some(event),
+            }
+        }
+    }
+
+    /// A relation is cut: its main fork to so many blocks, its maps to what fits.
+    fn truncated(&mut self, event: Event, locator: RelFileLocator, blocks: Option<BlockNumber>) {
+        for fork in [ForkNumber::Fsm, ForkNumber::Vm] {
+            if let Some(highest) = self.answers.sizes.get_mut(&(locator, fork)) {
+                *highest = None;
+            }
+            self.discard(event, first_block(locator, fork), last_block(locator, fork));
+        }
+        let Some(blocks) = blocks else { return };
+        if let Some(highest) = self.answers.sizes.get_mut(&(locator, ForkNumber::Main))
+            && highest.is_none_or(|h| h.0 >= blocks)
+        {
+            *highest = blocks.0.checked_sub(1).map(|b| (BlockNumber(b), event));
+        }
+        let from = BlockAddress {
+            locator,
+            fork: ForkNumber::Main,
+            block: blocks,
+        };
+        self.discard(event, from, last_block(locator, ForkNumber::Main));
+        if let Some(story) = self.answers.relations.get_mut(&locator) {
+            story.truncated = Some((event, blocks));
+        }
+    }
+
+    /// These blocks are no more.
+    fn discard(&mut self, event: Event, first: BlockAddress, last: BlockAddress) {
+        let after_redo = self.redo.is_some_and(|r| event.lsn >= r);
+        for (_, story) in self.answers.blocks.range_mut(first..=last) {
+            story.last = None;
+            if after_redo && story.replay == Replay::Untouched {
+                story.replay = Replay::Discarded(event);
+            }
+        }
+    }
+
+    /// `wal_level` may change; what it was before the first such record is not known.
+    fn parameters(&mut self, lsn: Lsn, record: &Record<'_>) {
+        let Some(change) = ParameterChange::decode(record) else {
+            return;
+        };
+        if self.minimal != Some(false) {
+            self.answers.minimal_until = lsn;
+        }
+        self.minimal = change.ok().map(|c| c.wal_level == WalLevel::Minimal);
+    }
+}
+
+/// What happens to relations' files as a whole.
+#[derive(Clone, Copy)]
+enum Story {
+    Created,
+    Dropped,
+}
+
+fn address(block: &BlockRef<'_>) -> Option<BlockAddress> {
+    Some(BlockAddress {
+        locator: block.locator,
+        fork: block.fork()?,
+        block: block.block,
+    })
+}
+
+fn of_relation(locator: RelFileLocator) -> RangeInclusive<RelFileLocator> {
+    locator..=locator
+}
+
+fn of_database(tablespace: Oid, database: Oid) -> RangeInclusive<RelFileLocator> {
+    let at = |number| RelFileLocator {
+        tablespace,
+        database,
+        number,
+    };
+    at(RelFileNumber(0))..=at(RelFileNumber(u32::MAX))
+}
+
+fn first_block(locator: RelFileLocator, fork: ForkNumber) -> BlockAddress {
+    BlockAddress {
+        locator,
+        fork,
+        block: BlockNumber(0),
+    }
+}
+
+fn last_block(locator: RelFileLocator, fork: ForkNumber) -> BlockAddress {
+    BlockAddress {
+        locator,
+        fork,
+        block: BlockNumber::INVALID,
+    }
+}
