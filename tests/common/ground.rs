@@ -13,7 +13,7 @@ use pgfsck_format::checksum::page_checksum;
 use pgfsck_format::{BlockNumber, ByteOrder};
 use tempfile::TempDir;
 
-use super::{Audit, Seen, Stopped, audit_with, new_dir};
+use super::{Audit, Seen, Stopped, audit, new_dir};
 
 /// The block size of all servers that can be had.
 pub const BLOCK: u64 = 8192;
@@ -30,7 +30,6 @@ pub struct Ground {
     damager: Damager,
     expected: Vec<Seen>,
     consequences: Vec<(&'static str, String)>,
-    args: Vec<&'static str>,
     exit: Option<i32>,
 }
 
@@ -82,7 +81,6 @@ impl Ground {
             base,
             expected: Vec::new(),
             consequences: Vec::new(),
-            args: Vec::new(),
             exit: None,
         }
     }
@@ -272,11 +270,6 @@ impl Ground {
         self.consequences.push((code, path.to_owned()));
     }
 
-    /// Another argument for the audit.
-    pub fn arg(&mut self, arg: &'static str) {
-        self.args.push(arg);
-    }
-
     /// Another exit code than 1 for an error and 0 without one.
     pub fn exit(&mut self, code: i32) {
         self.exit = Some(code);
@@ -284,7 +277,7 @@ impl Ground {
 
     /// Audits the copy.
     pub fn audit(&self) -> Audit {
-        audit_with(&self.data, &self.args)
+        audit(&self.data)
     }
 
     /// Audits the copy: everything that is expected, and nothing else, is an error or a warning

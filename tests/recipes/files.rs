@@ -94,8 +94,6 @@ pub const RECIPES: &[Recipe] = &[
             let path = &g.relation("pg_catalog", "pg_class").path;
             g.remove(path);
             g.expect("catalog.unreadable", path, None);
-            // It is missing as every relation can be.
-            g.may("relation.main-fork-missing", path);
         },
     },
     Recipe {

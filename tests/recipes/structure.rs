@@ -152,7 +152,8 @@ pub const RECIPES: &[Recipe] = &[
                 found += 1;
             }
             assert_eq!(found, 1, "the row of relpages");
-            g.expect("catalog.layout-unknown", &path, None);
+            let dir = g.database_dir("used");
+            g.expect("catalog.layout-unknown", &dir, None);
         },
     },
     Recipe {

@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
             return;
         }
         let known = control::check(self.volume, self.sink);
-        let own = versions::read(self.volume, self.sink, VolPath::new("PG_VERSION"));
+        let own = versions::read(self.volume, self.sink, VolPath::new("PG_VERSION"), true);
         if self.is_unknown_version(&known, own.as_ref()) {
             self.refused = true;
             return;

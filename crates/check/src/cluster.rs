@@ -124,6 +124,7 @@ impl Examination<'_> {
                     cx.volume,
                     cx.sink,
                     database.directory.join("PG_VERSION"),
+                    database.trust.is_proven(),
                 ));
             }
         }

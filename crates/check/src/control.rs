@@ -45,6 +45,10 @@ pub fn check(volume: &dyn Volume, sink: &Sink<'_>) -> Known {
             ));
             return known;
         }
+        Err(e @ VolumeError::PermissionDenied) => {
+            unreadable(sink, place, &e);
+            return known;
+        }
         Err(e) => {
             unreadable(sink, place.clone(), &e);
             let message = format!("pg_control cannot be read: {e}");

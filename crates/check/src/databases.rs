@@ -37,7 +37,7 @@ impl Databases<'_> {
         });
         let path = VolPath::new("global");
         let directory = list_relations(cx, Oid::PG_GLOBAL, Oid::INVALID, path.clone());
-        relmaps::check(cx, &path, true, Some(&database));
+        relmaps::check(cx, &path, true, true, Some(&database));
         let source = self.catalog.database(self.catalog.shared_from);
         let attributes = source.map_or_else(Attributes::default, |d| {
             let relations = self.catalog.load_database(cx.volume, d);
@@ -147,7 +147,13 @@ impl Databases<'_> {
     /// A database whose directory is there.
     fn known(&self, database: &Database, named: &Arc<DatabaseRef>) {
         let cx = &self.cx;
-        relmaps::check(cx, &database.directory, false, Some(named));
+        relmaps::check(
+            cx,
+            &database.directory,
+            false,
+            database.trust.is_proven(),
+            Some(named),
+        );
         let relations = self.catalog.load_database(cx.volume, database);
         report_losses(cx, &relations.losses);
         if relations.relation(PG_CLASS).is_none() {
@@ -273,10 +279,21 @@ fn describes_itself(
         ..Place::file(directory.clone())
     };
     if relations.relations.is_empty() {
+        let losses = &relations.losses;
+        let because = |why: &LostWhy| losses.iter().any(|l| l.catalog == "pg_class" && l.why == *why);
+        // What was reported as missing, or may not be read, or cannot be found without its map, is not
+        // damage once more.
+        if losses.concern("pg_filenode.map")
+            || because(&LostWhy::Volume(VolumeError::NotFound))
+            || because(&LostWhy::Volume(VolumeError::PermissionDenied))
+        {
+            return false;
+        }
         let message = "no row of pg_class could be read: the files of this database are examined as pages only";
         cx.sink.report(
             Finding::new(&codes::CATALOG_UNREADABLE, place, message)
-                .values("no rows", "rows of pg_class"),
+                .values("no rows", "rows of pg_class")
+                .severity(Severity::proven(cx.standing().is_settled())),
         );
         return false;
     }

@@ -26,6 +26,13 @@ impl Severity {
             Self::Note => "note",
         }
     }
+
+    /// How bad it is that something which must be there is not: an error, unless recovery may still
+    /// bring it or remove what needs it.
+    #[must_use]
+    pub fn proven(proven: bool) -> Self {
+        if proven { Self::Error } else { Self::Note }
+    }
 }
 
 /// A database as findings name it.

@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::context::{Cx, unreadable};
-use crate::finding::{DatabaseRef, Finding, Place};
+use crate::finding::{DatabaseRef, Finding, Place, Severity};
 use crate::sink::Counters;
 use pgfsck_format::relmap::{MAGIC, RelMap, RelMapLayout, expected, known_name};
 use pgfsck_volume::{VolPath, VolumeError};
@@ -11,8 +11,15 @@ use std::sync::Arc;
 /// A map has 524 bytes at most.
 const READ_LIMIT: u64 = 64 * 1024;
 
-/// Judges the map in a directory; `shared` for the one in `global`.
-pub fn check(cx: &Cx<'_>, dir: &VolPath, shared: bool, database: Option<&Arc<DatabaseRef>>) {
+/// Judges the map in a directory; `shared` for the one in `global`. `proven` is false for a directory
+/// that recovery may still fill or remove.
+pub fn check(
+    cx: &Cx<'_>,
+    dir: &VolPath,
+    shared: bool,
+    proven: bool,
+    database: Option<&Arc<DatabaseRef>>,
+) {
     let path = dir.join("pg_filenode.map");
     let place = Place {
         database: database.cloned(),
@@ -22,12 +29,10 @@ pub fn check(cx: &Cx<'_>, dir: &VolPath, shared: bool, database: Option<&Arc<Dat
     let bytes = match cx.volume.read_small(&path, READ_LIMIT) {
         Ok(bytes) => bytes,
         Err(VolumeError::NotFound) => {
-            return report(Finding::new(
-                &codes::RELMAP_MISSING,
-                place,
-                "the relation map is not there",
-            ));
+            let finding = Finding::new(&codes::RELMAP_MISSING, place, "the relation map is not there");
+            return report(finding.severity(Severity::proven(proven)));
         }
+        Err(e @ VolumeError::PermissionDenied) => return unreadable(cx.sink, place, &e),
         Err(e) => {
             unreadable(cx.sink, place.clone(), &e);
             return report(Finding::new(

@@ -5,7 +5,7 @@
 
 use crate::codes;
 use crate::context::unreadable;
-use crate::finding::{Finding, Place};
+use crate::finding::{Finding, Place, Severity};
 use crate::sink::Sink;
 use pgfsck_format::Major;
 use pgfsck_format::pg_version::PgVersion;
@@ -27,17 +27,20 @@ pub struct Witness {
     pub weight: u32,
 }
 
-/// Reads one PG_VERSION; a missing or unreadable one is a finding.
-pub fn read(volume: &dyn Volume, sink: &Sink<'_>, path: VolPath) -> Option<Witness> {
+/// Reads one PG_VERSION; a missing or unreadable one is a finding. `proven` is false for a directory
+/// that recovery may still fill or remove.
+pub fn read(
+    volume: &dyn Volume,
+    sink: &Sink<'_>,
+    path: VolPath,
+    proven: bool,
+) -> Option<Witness> {
     let place = Place::file(path.clone());
     let bytes = match volume.read_small(&path, READ_LIMIT) {
         Ok(bytes) => bytes,
         Err(VolumeError::NotFound) => {
-            sink.report(Finding::new(
-                &codes::VERSION_MISSING,
-                place,
-                "PG_VERSION is not there",
-            ));
+            let finding = Finding::new(&codes::VERSION_MISSING, place, "PG_VERSION is not there");
+            sink.report(finding.severity(Severity::proven(proven)));
             return None;
         }
         Err(e) => {

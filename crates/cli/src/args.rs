@@ -93,7 +93,7 @@ pub enum LevelArg {
     Pages,
     /// And everything inside each page, and what is cheap between pages.
     Structure,
-    /// And across relations.
+    /// And across relations (today the same as structure).
     Deep,
 }
 

@@ -8,6 +8,17 @@ use std::process::ExitCode;
 /// The exit code for "could not examine".
 pub const INCOMPLETE: u8 = 2;
 
+/// Obeys `PG_COLOR` (`always`, `auto`, `never`), as PostgreSQL's programs do; `NO_COLOR` and whether there
+/// is a terminal are looked at by the stream itself.
+pub fn choose_colour() {
+    let choice = match std::env::var("PG_COLOR").as_deref() {
+        Ok("always") => anstream::ColorChoice::Always,
+        Ok("never") => anstream::ColorChoice::Never,
+        _ => return,
+    };
+    choice.write_global();
+}
+
 /// Prints to stdout.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();

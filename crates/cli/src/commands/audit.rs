@@ -34,7 +34,8 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let report = audit(&volume, &options(args), &watcher);
     watcher.progress.finish();
     for (format, path) in &args.reports {
-        let text = whole(&report, *format, args);
+        // A file is no terminal.
+        let text = anstream::adapter::strip_str(&whole(&report, *format, args)).to_string();
         fs::write(path, text).with_context(|| format!("could not write \"{}\"", path.display()))?;
     }
     match &watcher.stream {

@@ -11,7 +11,6 @@ use crate::args::{ControlArgs, ListFormat};
 use crate::output::{complain, print};
 use anyhow::Context;
 use std::fmt::{self, Write as _};
-use std::io::Read;
 use std::process::ExitCode;
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -23,17 +22,17 @@ use pgfsck_volume::{VolPath, Volume};
 /// Prints pg_control; exit code 1 if its CRC is wrong.
 pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
     let path = super::data_directory(&args.data, args.path.as_deref())?;
-    let bytes = if std::fs::metadata(&path).is_ok_and(|m| m.is_dir()) {
+    // As pg_controldata does, take any directory with a pg_control in it.
+    let inside = path.join("global/pg_control");
+    let bytes = if inside.is_file() {
+        super::read_file(&inside, READ_LIMIT)?
+    } else if path.is_dir() {
         let volume = super::open(&args.data, Some(&path))?;
         volume
-            .read_small(&VolPath::new("global/pg_control"), READ_LIMIT)
+            .read_small(&VolPath::new("global/pg_control"), READ_LIMIT as u64)
             .context("could not read global/pg_control")?
     } else {
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(&path)
-            .with_context(|| format!("could not open \"{}\"", path.display()))?;
-        file.take(READ_LIMIT).read_to_end(&mut bytes)?;
-        bytes
+        super::read_file(&path, READ_LIMIT)?
     };
     let file = ControlFile::decode(&bytes)?;
     match args.format {
@@ -51,7 +50,7 @@ pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// More than a pg_control has.
-const READ_LIMIT: u64 = 1 << 16;
+const READ_LIMIT: usize = 1 << 16;
 
 /// What pg_controldata says on stderr, without its program name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,7 @@
 
 use crate::args::{ListFormat, RelmapArgs};
 use crate::output::print;
-use anyhow::Context;
 use std::fmt::Write as _;
-use std::io::Read;
 use std::process::ExitCode;
 
 use pgfsck_format::ByteOrder;
@@ -13,10 +11,7 @@ use serde_json::{Value, json};
 
 /// Prints a map; exit code 1 if it is not sound.
 pub fn run(args: &RelmapArgs) -> anyhow::Result<ExitCode> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(&args.file)
-        .with_context(|| format!("could not open \"{}\"", args.file.display()))?;
-    file.take(READ_LIMIT).read_to_end(&mut bytes)?;
+    let bytes = super::read_file(&args.file, READ_LIMIT)?;
     let order = RelMap::order_of(&bytes).unwrap_or(ByteOrder::NATIVE);
     let map = RelMap::decode(&bytes, order)?;
     match args.format {
@@ -27,7 +22,7 @@ pub fn run(args: &RelmapArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// More than a map has.
-const READ_LIMIT: u64 = 4096;
+const READ_LIMIT: usize = 4096;
 
 /// The map for people: what it is, whether it is sound, one line per entry in file order.
 pub fn text(map: &RelMap, order: ByteOrder) -> String {

@@ -1,0 +1,148 @@
+//! The write-ahead log of healthy clusters accuses no page: every page and every fork of permanent
+//! relations is asked about, and nothing may be contradicted.
+//!
+//! `PGFSCK_CLUSTERS=DIR:DIR…` names more cleanly stopped clusters to hold this against.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+use pgfsck_check::context::{Cx, Level, Stop};
+use pgfsck_check::sink::{Observer, Sink};
+use pgfsck_check::wal_evidence::{BlockAddress, Fate, LsnVerdict, Questions, Replay, WalEvidence};
+use pgfsck_format::control::ControlFile;
+use pgfsck_format::names::RelFileName;
+use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, ClusterFormat, ForkNumber, Lsn, Oid, RelFileLocator, TransactionId};
+use pgfsck_volume::Directory;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+struct Silent;
+impl Observer for Silent {}
+
+/// A cluster's relation files, read whole.
+struct Cluster {
+    root: PathBuf,
+    control: ControlFile,
+    fmt: ClusterFormat,
+    /// The main question: what page has which LSN; all-zero pages have none.
+    pages: BTreeMap<BlockAddress, Option<Lsn>>,
+    /// Blocks of every fork.
+    sizes: BTreeMap<(RelFileLocator, ForkNumber), u32>,
+}
+
+impl Cluster {
+    fn read(root: &Path) -> Self {
+        let control = ControlFile::decode(&std::fs::read(root.join("global/pg_control")).unwrap()).unwrap().control;
+        let fmt = control.cluster_format().unwrap();
+        let mut c = Self { root: root.into(), control, fmt, pages: BTreeMap::new(), sizes: BTreeMap::new() };
+        c.directory(&root.join("global"), Oid::PG_GLOBAL, Oid(0));
+        for (oid, path) in numbered(&root.join("base")) {
+            c.directory(&path, Oid::PG_DEFAULT, oid);
+        }
+        for (tablespace, path) in numbered(&root.join("pg_tblspc")) {
+            for version in std::fs::read_dir(path).into_iter().flatten() {
+                for (oid, path) in numbered(&version.unwrap().path()) {
+                    c.directory(&path, tablespace, oid);
+                }
+            }
+        }
+        assert!(c.pages.len() > 100);
+        c
+    }
+
+    fn directory(&mut self, path: &Path, tablespace: Oid, database: Oid) {
+        let names: Vec<(RelFileName, PathBuf)> = std::fs::read_dir(path)
+            .unwrap()
+            .filter_map(|e| {
+                let e = e.unwrap();
+                Some((RelFileName::parse(e.file_name().as_encoded_bytes())?, e.path()))
+            })
+            .collect();
+        let unlogged: BTreeSet<_> =
+            names.iter().filter(|(n, _)| n.fork == ForkNumber::Init).map(|(n, _)| n.number).collect();
+        for (name, path) in names {
+            if name.temp_backend.is_some() || (unlogged.contains(&name.number) && name.fork != ForkNumber::Init) {
+                continue;
+            }
+            let locator = RelFileLocator { tablespace, database, number: name.number };
+            let bytes = std::fs::read(path).unwrap();
+            let first = name.segment * self.fmt.segment_blocks;
+            for (block, page) in (first..).zip(bytes.chunks_exact(self.fmt.block_len())) {
+                let at = BlockAddress { locator, fork: name.fork, block: BlockNumber(block) };
+                let page = Page::new(page, at.block, self.fmt).unwrap();
+                self.pages.insert(at, (!page.is_all_zero()).then(|| page.lsn()));
+                let size = self.sizes.entry((locator, name.fork)).or_default();
+                *size = (*size).max(block + 1);
+            }
+            self.sizes.entry((locator, name.fork)).or_default();
+        }
+    }
+
+    fn gather(&self, stop: Stop, questions: Questions) -> WalEvidence {
+        let volume = Directory::new(&self.root, Vec::new()).unwrap();
+        let sink = Sink::new(10, &Silent);
+        let cx = Cx { volume: &volume, fmt: self.fmt, stop, level: Level::Deep, sink: &sink };
+        WalEvidence::gather(&cx, &self.control, questions)
+    }
+
+    /// Every question that can be asked of its pages and forks.
+    fn all_questions(&self) -> Questions {
+        let mut q = Questions::default();
+        for (at, lsn) in &self.pages {
+            match lsn {
+                Some(lsn) => q.page_lsn(*lsn),
+                None => q.block(*at),
+            }
+        }
+        for (locator, fork) in self.sizes.keys() {
+            q.highest_block(*locator, *fork);
+        }
+        q
+    }
+
+    /// Asks all, and checks that nothing is contradicted; how many pages the log confirms.
+    fn is_confirmed(&self) -> usize {
+        let evidence = self.gather(Stop::Clean, self.all_questions());
+        let name = self.root.display();
+        assert!(evidence.is_conclusive(), "{name}: {:?}", evidence.reach());
+        let mut agree = 0;
+        for (at, lsn) in &self.pages {
+            match lsn {
+                Some(lsn) => match evidence.page_lsn(*at, *lsn) {
+                    LsnVerdict::Agrees => agree += 1,
+                    LsnVerdict::Unknown => {}
+                    other => panic!("{name}: {at:?} at {lsn}: {other:?}"),
+                },
+                None => assert_eq!(evidence.content(*at), None, "{name}: {at:?} is all zero"),
+            }
+        }
+        for ((locator, fork), blocks) in &self.sizes {
+            if let Some((highest, event)) = evidence.highest_block(*locator, *fork) {
+                assert!(highest.0 < *blocks, "{name}: {locator:?} {fork}: block {highest} of {blocks}: {event:?}");
+            }
+        }
+        println!("{name}: {agree} of {} pages, {:?}", self.pages.len(), evidence.reach().unwrap());
+        agree
+    }
+}
+
+/// The entries of a directory whose names are numbers.
+fn numbered(dir: &Path) -> Vec<(Oid, PathBuf)> {
+    std::fs::read_dir(dir)
+        .unwrap()
+        .filter_map(|e| {
+            let e = e.unwrap();
+            Some((Oid(e.file_name().to_str()?.parse().ok()?), e.path()))
+        })
+        .collect()
+}
+
+#[test]
+fn a_healthy_cluster_is_not_contradicted() {
+    for name in ["pg96", "s390x_pg15", "pg17_bs16k", "x86_pg19"] {
+        let root = pgfsck_fixtures::carried(name).unwrap();
+        Cluster::read(&root).is_confirmed();
+    }
+    for root in std::env::var("PGFSCK_CLUSTERS").unwrap_or_default().split(':').filter(|r| !r.is_empty()) {
+        Cluster::read(Path::new(root)).is_confirmed();
+    }
+}
