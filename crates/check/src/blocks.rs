@@ -90,8 +90,8 @@ mod tests {
     fn runs_join_across_pieces() {
         let mut a = BlockRuns::default();
         let mut b = BlockRuns::default();
-        [1, 2, 5].map(|n| a.push(BlockNumber(n)));
-        [6, 9].map(|n| b.push(BlockNumber(n)));
+        [1, 2, 5].into_iter().for_each(|n| a.push(BlockNumber(n)));
+        [6, 9].into_iter().for_each(|n| b.push(BlockNumber(n)));
         a.append(b);
         assert_eq!(a.iter().map(|b| b.0).collect::<Vec<_>>(), [1, 2, 5, 6, 9]);
         assert_eq!(a.runs, [(1, 3), (5, 7), (9, 10)]);

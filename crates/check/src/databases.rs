@@ -280,7 +280,11 @@ fn describes_itself(
     };
     if relations.relations.is_empty() {
         let losses = &relations.losses;
-        let because = |why: &LostWhy| losses.iter().any(|l| l.catalog == "pg_class" && l.why == *why);
+        let because = |why: &LostWhy| {
+            losses
+                .iter()
+                .any(|l| l.catalog == "pg_class" && l.why == *why)
+        };
         // What was reported as missing, or may not be read, or cannot be found without its map, is not
         // damage once more.
         if losses.concern("pg_filenode.map")

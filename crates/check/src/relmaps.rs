@@ -29,7 +29,11 @@ pub fn check(
     let bytes = match cx.volume.read_small(&path, READ_LIMIT) {
         Ok(bytes) => bytes,
         Err(VolumeError::NotFound) => {
-            let finding = Finding::new(&codes::RELMAP_MISSING, place, "the relation map is not there");
+            let finding = Finding::new(
+                &codes::RELMAP_MISSING,
+                place,
+                "the relation map is not there",
+            );
             return report(finding.severity(Severity::proven(proven)));
         }
         Err(e @ VolumeError::PermissionDenied) => return unreadable(cx.sink, place, &e),

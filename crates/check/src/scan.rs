@@ -423,3 +423,145 @@ fn where_it_belongs(cx: &Cx<'_>, page: &Page<'_>, raw: u32) -> Option<BlockNumbe
         .find(|&b| fits(b))
         .map(BlockNumber)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{Level, Stop};
+    use crate::sink::{Silent, Sink};
+    use pgfsck_format::{ByteOrder, Checksums, ClusterFormat, Major};
+    use pgfsck_volume::Directory;
+
+    const BLOCK: usize = 8192;
+
+    fn format() -> ClusterFormat {
+        ClusterFormat {
+            major: Major::V17,
+            order: ByteOrder::Little,
+            max_align: 8,
+            block_size: BLOCK as u32,
+            segment_blocks: 4,
+            wal_block_size: 8192,
+            wal_segment_bytes: 16 << 20,
+            toast_max_chunk_bytes: 1996,
+            checksums: Checksums::Off,
+        }
+    }
+
+    /// Remembers what it was shown.
+    #[derive(Debug, Default, PartialEq)]
+    struct Seen {
+        zero: Vec<u32>,
+        unsound: Vec<u32>,
+        pages: Vec<u32>,
+    }
+
+    impl PageCheck for Seen {
+        fn zero(&mut self, block: BlockNumber) {
+            self.zero.push(block.0);
+        }
+        fn unsound(&mut self, block: BlockNumber) {
+            self.unsound.push(block.0);
+        }
+        fn page(&mut self, page: &Page<'_>, _at: &Place) {
+            self.pages.push(page.block().0);
+        }
+        fn merge(&mut self, later: Self) {
+            self.zero.extend(later.zero);
+            self.unsound.extend(later.unsound);
+            self.pages.extend(later.pages);
+        }
+    }
+
+    /// An empty page with a sound header.
+    fn page() -> Vec<u8> {
+        let mut page = vec![0; BLOCK];
+        for (at, value) in [(12, 24_u16), (14, 8192), (16, 8192), (18, 0x2004)] {
+            page[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        page
+    }
+
+    fn run(files: &[(u32, Vec<u8>, u64)]) -> (Seen, Vec<String>, usize) {
+        let tmp = tempfile::tempdir().unwrap();
+        let mut segments = Vec::new();
+        for (segment, content, claimed) in files {
+            std::fs::write(tmp.path().join(format!("16384.{segment}")), content).unwrap();
+            let path = VolPath::from(format!("16384.{segment}"));
+            segments.push(SegmentFile {
+                segment: *segment,
+                bytes: *claimed,
+                path,
+            });
+        }
+        let volume = Directory::new(tmp.path(), Vec::new()).unwrap();
+        let sink = Sink::new(100, &Silent);
+        let cx = Cx {
+            volume: &volume,
+            fmt: format(),
+            stop: Stop::Clean,
+            level: Level::Pages,
+            sink: &sink,
+        };
+        let fork = ForkFiles {
+            segments,
+            place: Place::default(),
+            standing: Standing::Settled,
+        };
+        let seen = scan(&cx, &fork, Seen::default);
+        let (findings, _, skips, ..) = sink.finish();
+        (
+            seen,
+            findings.iter().map(|f| f.problem.name.to_owned()).collect(),
+            skips.len(),
+        )
+    }
+
+    #[test]
+    fn blocks_are_numbered_across_segments() {
+        let four = page().repeat(4);
+        let (seen, findings, skips) = run(&[(0, four.clone(), 4 * 8192), (2, page(), 8192)]);
+        assert_eq!(
+            seen,
+            Seen {
+                pages: vec![0, 1, 2, 3, 8],
+                ..Seen::default()
+            }
+        );
+        assert_eq!((findings.len(), skips), (0, 0));
+    }
+
+    #[test]
+    fn a_file_that_shrank_since_it_was_listed_is_skipped_where_it_ends() {
+        let content = [page(), vec![0; BLOCK], page()].concat();
+        let (seen, findings, skips) = run(&[(0, content, 4 * 8192)]);
+        assert_eq!(
+            seen,
+            Seen {
+                zero: vec![1],
+                unsound: vec![3],
+                pages: vec![0, 2]
+            }
+        );
+        assert_eq!((findings.len(), skips), (0, 1));
+    }
+
+    #[test]
+    fn a_bad_header_is_reported_and_the_scan_goes_on() {
+        let mut bad = page();
+        bad[16..18].copy_from_slice(&9000_u16.to_le_bytes());
+        let mut headerless = page();
+        headerless[14..16].copy_from_slice(&0_u16.to_le_bytes());
+        let (seen, findings, skips) = run(&[(1, [bad, headerless, page()].concat(), 3 * 8192)]);
+        assert_eq!(
+            seen,
+            Seen {
+                unsound: vec![4, 5],
+                pages: vec![6],
+                ..Seen::default()
+            }
+        );
+        assert_eq!(findings, ["page.header-invalid", "page.zeroed"]);
+        assert_eq!(skips, 0);
+    }
+}

@@ -155,3 +155,104 @@ fn report_gap(
 fn block_at(n: u64) -> BlockNumber {
     BlockNumber(u32::try_from(n).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{Level, Stop};
+    use crate::sink::{Silent, Sink};
+    use pgfsck_format::{
+        ByteOrder, Checksums, ClusterFormat, ForkNumber, Major, Oid, RelFileNumber,
+    };
+    use pgfsck_volume::{Directory, VolPath};
+
+    /// Findings (code, file, block) and blocks of a fork with these (segment, bytes), of four blocks each.
+    fn check(files: &[(u32, u64)]) -> (Vec<(&'static str, String, Option<u32>)>, Chain) {
+        let tmp = tempfile::tempdir().unwrap();
+        let volume = Directory::new(tmp.path(), Vec::new()).unwrap();
+        let fmt = ClusterFormat {
+            major: Major::V17,
+            order: ByteOrder::Little,
+            max_align: 8,
+            block_size: 8192,
+            segment_blocks: 4,
+            wal_block_size: 8192,
+            wal_segment_bytes: 16 << 20,
+            toast_max_chunk_bytes: 1996,
+            checksums: Checksums::On,
+        };
+        let sink = Sink::new(100, &Silent);
+        let cx = Cx {
+            volume: &volume,
+            fmt,
+            stop: Stop::Clean,
+            level: Level::Files,
+            sink: &sink,
+        };
+        let number = RelFileNumber(16384);
+        let files: Vec<RelFile> = files
+            .iter()
+            .map(|&(segment, bytes)| RelFile {
+                name: RelFileName::new(number, ForkNumber::Main, segment),
+                bytes,
+                modified: None,
+                regular: true,
+            })
+            .collect();
+        let directory = RelationDirectory {
+            tablespace: Oid::PG_DEFAULT,
+            database: Oid(5),
+            path: VolPath::new("base/5"),
+            files: files.clone(),
+            complete: true,
+            has_version: true,
+        };
+        let chain = chain(&cx, &directory, &files, &Place::default(), true);
+        let found = sink.finish().0;
+        let found = found.iter().map(|f| {
+            (
+                f.problem.name,
+                f.place.path.to_string(),
+                f.place.block.map(|b| b.0),
+            )
+        });
+        (found.collect(), chain)
+    }
+
+    const FULL: u64 = 4 * 8192;
+
+    #[test]
+    fn whole_chains_and_truncated_ones_are_silent() {
+        for files in [
+            &[(0, 0)][..],
+            &[(0, FULL), (1, 8192)],
+            &[(0, 8192), (1, 0), (2, 0)],
+            &[(0, FULL), (1, FULL), (2, 0)],
+        ] {
+            let (found, chain) = check(files);
+            assert_eq!(found, [], "{files:?}");
+            assert!(chain.missing.is_empty());
+        }
+        assert_eq!(check(&[(0, FULL), (1, 8192)]).1.blocks, 5);
+    }
+
+    #[test]
+    fn gaps_short_segments_and_partial_blocks_are_told_apart() {
+        let (found, chain) = check(&[(0, FULL), (3, 8192)]);
+        assert_eq!(
+            found,
+            [("relation.segment-missing", "base/5/16384.1".into(), Some(4))]
+        );
+        assert_eq!((chain.missing, chain.blocks), (vec![4..12], 13));
+
+        let (found, chain) = check(&[(0, 8192), (1, 8192)]);
+        assert_eq!(
+            found,
+            [("relation.segment-short", "base/5/16384".into(), Some(1))]
+        );
+        assert_eq!((chain.missing, chain.blocks), (vec![1..4], 5));
+
+        let (found, _) = check(&[(0, FULL), (1, 8192 + 100)]);
+        assert_eq!(found, [("page.partial", "base/5/16384.1".into(), Some(5))]);
+    }
+}

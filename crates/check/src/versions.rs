@@ -29,12 +29,7 @@ pub struct Witness {
 
 /// Reads one PG_VERSION; a missing or unreadable one is a finding. `proven` is false for a directory
 /// that recovery may still fill or remove.
-pub fn read(
-    volume: &dyn Volume,
-    sink: &Sink<'_>,
-    path: VolPath,
-    proven: bool,
-) -> Option<Witness> {
+pub fn read(volume: &dyn Volume, sink: &Sink<'_>, path: VolPath, proven: bool) -> Option<Witness> {
     let place = Place::file(path.clone());
     let bytes = match volume.read_small(&path, READ_LIMIT) {
         Ok(bytes) => bytes,

@@ -2,15 +2,21 @@
 //! relations is asked about, and nothing may be contradicted.
 //!
 //! `PGFSCK_CLUSTERS=DIR:DIR…` names more cleanly stopped clusters to hold this against.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
 
 use pgfsck_check::context::{Cx, Level, Stop};
 use pgfsck_check::sink::{Observer, Sink};
-use pgfsck_check::wal_evidence::{BlockAddress, Fate, LsnVerdict, Questions, Replay, WalEvidence};
+use pgfsck_check::wal_evidence::{BlockAddress, LsnVerdict, Questions, Replay, WalEvidence};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::names::RelFileName;
 use pgfsck_format::page::Page;
-use pgfsck_format::{BlockNumber, ClusterFormat, ForkNumber, Lsn, Oid, RelFileLocator, TransactionId};
+use pgfsck_format::{
+    BlockNumber, ClusterFormat, ForkNumber, Lsn, Oid, RelFileLocator, TransactionId,
+};
 use pgfsck_volume::Directory;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -31,9 +37,17 @@ struct Cluster {
 
 impl Cluster {
     fn read(root: &Path) -> Self {
-        let control = ControlFile::decode(&std::fs::read(root.join("global/pg_control")).unwrap()).unwrap().control;
+        let control = ControlFile::decode(&std::fs::read(root.join("global/pg_control")).unwrap())
+            .unwrap()
+            .control;
         let fmt = control.cluster_format().unwrap();
-        let mut c = Self { root: root.into(), control, fmt, pages: BTreeMap::new(), sizes: BTreeMap::new() };
+        let mut c = Self {
+            root: root.into(),
+            control,
+            fmt,
+            pages: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+        };
         c.directory(&root.join("global"), Oid::PG_GLOBAL, Oid(0));
         for (oid, path) in numbered(&root.join("base")) {
             c.directory(&path, Oid::PG_DEFAULT, oid);
@@ -54,22 +68,39 @@ impl Cluster {
             .unwrap()
             .filter_map(|e| {
                 let e = e.unwrap();
-                Some((RelFileName::parse(e.file_name().as_encoded_bytes())?, e.path()))
+                Some((
+                    RelFileName::parse(e.file_name().as_encoded_bytes())?,
+                    e.path(),
+                ))
             })
             .collect();
-        let unlogged: BTreeSet<_> =
-            names.iter().filter(|(n, _)| n.fork == ForkNumber::Init).map(|(n, _)| n.number).collect();
+        let unlogged: BTreeSet<_> = names
+            .iter()
+            .filter(|(n, _)| n.fork == ForkNumber::Init)
+            .map(|(n, _)| n.number)
+            .collect();
         for (name, path) in names {
-            if name.temp_backend.is_some() || (unlogged.contains(&name.number) && name.fork != ForkNumber::Init) {
+            if name.temp_backend.is_some()
+                || (unlogged.contains(&name.number) && name.fork != ForkNumber::Init)
+            {
                 continue;
             }
-            let locator = RelFileLocator { tablespace, database, number: name.number };
+            let locator = RelFileLocator {
+                tablespace,
+                database,
+                number: name.number,
+            };
             let bytes = std::fs::read(path).unwrap();
             let first = name.segment * self.fmt.segment_blocks;
             for (block, page) in (first..).zip(bytes.chunks_exact(self.fmt.block_len())) {
-                let at = BlockAddress { locator, fork: name.fork, block: BlockNumber(block) };
+                let at = BlockAddress {
+                    locator,
+                    fork: name.fork,
+                    block: BlockNumber(block),
+                };
                 let page = Page::new(page, at.block, self.fmt).unwrap();
-                self.pages.insert(at, (!page.is_all_zero()).then(|| page.lsn()));
+                self.pages
+                    .insert(at, (!page.is_all_zero()).then(|| page.lsn()));
                 let size = self.sizes.entry((locator, name.fork)).or_default();
                 *size = (*size).max(block + 1);
             }
@@ -80,7 +111,13 @@ impl Cluster {
     fn gather(&self, stop: Stop, questions: Questions) -> WalEvidence {
         let volume = Directory::new(&self.root, Vec::new()).unwrap();
         let sink = Sink::new(10, &Silent);
-        let cx = Cx { volume: &volume, fmt: self.fmt, stop, level: Level::Deep, sink: &sink };
+        let cx = Cx {
+            volume: &volume,
+            fmt: self.fmt,
+            stop,
+            level: Level::Deep,
+            sink: &sink,
+        };
         WalEvidence::gather(&cx, &self.control, questions)
     }
 
@@ -117,10 +154,17 @@ impl Cluster {
         }
         for ((locator, fork), blocks) in &self.sizes {
             if let Some((highest, event)) = evidence.highest_block(*locator, *fork) {
-                assert!(highest.0 < *blocks, "{name}: {locator:?} {fork}: block {highest} of {blocks}: {event:?}");
+                assert!(
+                    highest.0 < *blocks,
+                    "{name}: {locator:?} {fork}: block {highest} of {blocks}: {event:?}"
+                );
             }
         }
-        println!("{name}: {agree} of {} pages, {:?}", self.pages.len(), evidence.reach().unwrap());
+        println!(
+            "{name}: {agree} of {} pages, {:?}",
+            self.pages.len(),
+            evidence.reach().unwrap()
+        );
         agree
     }
 }
@@ -139,10 +183,134 @@ fn numbered(dir: &Path) -> Vec<(Oid, PathBuf)> {
 #[test]
 fn a_healthy_cluster_is_not_contradicted() {
     for name in ["pg96", "s390x_pg15", "pg17_bs16k", "x86_pg19"] {
-        let root = pgfsck_fixtures::carried(name).unwrap();
+        let root = data_of(name);
         Cluster::read(&root).is_confirmed();
     }
-    for root in std::env::var("PGFSCK_CLUSTERS").unwrap_or_default().split(':').filter(|r| !r.is_empty()) {
+    for root in std::env::var("PGFSCK_CLUSTERS")
+        .unwrap_or_default()
+        .split(':')
+        .filter(|r| !r.is_empty())
+    {
         Cluster::read(Path::new(root)).is_confirmed();
     }
+}
+
+/// Pages of one cluster whose LSN the log confirms.
+fn confirmed(cluster: &Cluster) -> Vec<(BlockAddress, Lsn)> {
+    let evidence = cluster.gather(Stop::Clean, cluster.all_questions());
+    let pages = cluster
+        .pages
+        .iter()
+        .filter_map(|(at, lsn)| Some((*at, (*lsn)?)));
+    pages
+        .filter(|(at, lsn)| evidence.page_lsn(*at, *lsn) == LsnVerdict::Agrees)
+        .collect()
+}
+
+#[test]
+fn a_page_of_another_relation_is_named() {
+    let cluster = Cluster::read(&data_of("pg17_bs16k"));
+    let pages = confirmed(&cluster);
+    let (mine, _) = pages[0];
+    let strangers = pages.iter().filter(|(at, _)| {
+        at.fork == ForkNumber::Main
+            && (at.locator.number != mine.locator.number || at.block != mine.block)
+    });
+    let mut q = Questions::default();
+    strangers.clone().for_each(|(_, lsn)| q.page_lsn(*lsn));
+    let evidence = cluster.gather(Stop::Clean, q);
+    let mut contradicted = 0;
+    for (at, lsn) in strangers {
+        match evidence.page_lsn(mine, *lsn) {
+            LsnVerdict::Contradicts { blocks, record } => {
+                assert!(blocks.contains(at) && record.lsn < *lsn);
+                contradicted += 1;
+            }
+            // A record may list both.
+            LsnVerdict::Agrees => {}
+            other => panic!("{at:?}: {other:?}"),
+        }
+    }
+    assert!(contradicted > 1000, "{contradicted}");
+}
+
+#[test]
+fn lost_content_and_lost_blocks_are_proven() {
+    let cluster = Cluster::read(&data_of("pg96"));
+    let pages = confirmed(&cluster);
+    let mut q = Questions::default();
+    for (at, _) in &pages {
+        q.block(*at);
+        q.highest_block(at.locator, at.fork);
+    }
+    let evidence = cluster.gather(Stop::Clean, q);
+    for (at, lsn) in &pages {
+        let content = evidence.content(*at).unwrap();
+        assert!(content.lsn < *lsn, "{at:?}");
+        let (highest, _) = evidence.highest_block(at.locator, at.fork).unwrap();
+        assert!(highest >= at.block, "{at:?}");
+        assert_eq!(evidence.replay(*at), Some(Replay::Untouched));
+    }
+    // Nobody asked about anything else.
+    assert_eq!(evidence.fate(TransactionId(3)), None);
+    assert_eq!(evidence.relation(pages[0].0.locator), None);
+}
+
+#[test]
+fn what_replay_will_do_to_a_crashed_cluster() {
+    let cluster = Cluster::read(&data_of("pg96_crash"));
+    let redo = cluster.control.check_point_copy.redo;
+    let mut q = Questions::default();
+    cluster.pages.keys().for_each(|at| q.block(*at));
+    cluster
+        .sizes
+        .keys()
+        .for_each(|(locator, _)| q.relation(*locator));
+    (500..800).for_each(|xid| q.transaction(TransactionId(xid)));
+    let evidence = cluster.gather(Stop::Unclean { redo }, q);
+    let reach = evidence.reach().unwrap();
+    assert!(
+        reach.complete && reach.end.is_some() && reach.to > redo,
+        "{reach:?}"
+    );
+    let (mut restored, mut changed, mut untouched) = (0, 0, 0);
+    for at in cluster.pages.keys() {
+        match evidence.replay(*at).unwrap() {
+            Replay::Restored(e) | Replay::Discarded(e) => {
+                assert!(e.lsn >= redo);
+                restored += 1;
+            }
+            Replay::Changed(e) => {
+                println!("{at:?} {e:?}");
+                changed += 1;
+            }
+            Replay::Untouched => untouched += 1,
+        }
+    }
+    println!("{reach:?} restored {restored} changed {changed} untouched {untouched}");
+    for (locator, _) in cluster.sizes.keys() {
+        if let Some(s) = evidence.relation(*locator)
+            && (s.created.is_some_and(|e| e.lsn >= redo) || s.dropped.is_some())
+        {
+            println!("{locator:?} {s:?}");
+        }
+    }
+    for xid in 500..800 {
+        if let Some(f) = evidence.fate(TransactionId(xid)) {
+            println!("{xid} {f:?}");
+        }
+    }
+}
+
+#[test]
+fn without_questions_nothing_is_read() {
+    let cluster = Cluster::read(&data_of("pg96"));
+    let evidence = cluster.gather(Stop::Clean, Questions::default());
+    assert_eq!(evidence.reach(), None);
+    assert!(!evidence.is_conclusive());
+}
+
+/// The data directory of a carried cluster.
+fn data_of(name: &str) -> PathBuf {
+    pgfsck_fixtures::carried(name).unwrap().join("data")
 }

@@ -160,7 +160,10 @@ impl Fold {
     /// Files made, cut or removed.
     fn storage(&mut self, event: Event, record: &Record<'_>) {
         match StorageChange::decode(record) {
-            Some(Ok(StorageChange::Create { locator, fork: Some(ForkNumber::Main) })) => {
+            Some(Ok(StorageChange::Create {
+                locator,
+                fork: Some(ForkNumber::Main),
+            })) => {
                 self.gone(event, of_relation(locator), Story::Created);
             }
             Some(Ok(StorageChange::Truncate { locator, blocks })) => {
