@@ -74,10 +74,7 @@ pub const RECIPES: &[Recipe] = &[
         name: "pg_control says that there are no checksums",
         code: "cluster.checksums-off",
         apply: |g| {
-            // data_checksum_version is followed by the 32 bytes of the mock nonce and the CRC, up to 17.
-            let at = crc_at(&g.read(CONTROL)) - 36;
-            assert_eq!(word(&g.read(CONTROL), at), 1, "it has checksums");
-            change_control(g, at, 0, true);
+            without_checksums(g);
             g.expect_as("note", "cluster.checksums-off", CONTROL, None);
         },
     },
@@ -301,6 +298,14 @@ pub fn change_control(g: &mut Ground, at: usize, value: u32, sealed: bool) {
         control[crc..crc + 4].copy_from_slice(&sum.to_le_bytes());
     }
     g.write(CONTROL, &control);
+}
+
+/// Lets pg_control say that the cluster has no checksums.
+pub fn without_checksums(g: &mut Ground) {
+    // data_checksum_version is followed by the 32 bytes of the mock nonce and the CRC, up to 17.
+    let at = crc_at(&g.read(CONTROL)) - 36;
+    assert_eq!(word(&g.read(CONTROL), at), 1, "it has checksums");
+    change_control(g, at, 0, true);
 }
 
 fn map_of(g: &Ground, database: &str) -> String {

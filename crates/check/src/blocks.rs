@@ -1,6 +1,7 @@
 //! Compact sets and maps over the blocks of a relation, for what pages tell each other.
 
 use pgfsck_format::BlockNumber;
+use std::collections::BTreeMap;
 
 /// A set of blocks as sorted runs: small when what it holds comes in stretches, as zero pages and
 /// lost extents do.
@@ -45,39 +46,52 @@ impl BlockRuns {
     }
 }
 
-/// A set of blocks as one bit each: 16 KiB per GiB of relation.
+/// A set of blocks as one bit each, in chunks that exist only where a block is: 16 KiB per GiB of
+/// relation, whatever block numbers a file name claims.
 #[derive(Debug, Default, Clone)]
 pub struct BlockBits {
-    words: Vec<u64>,
+    chunks: BTreeMap<u32, Box<Chunk>>,
 }
+
+/// Blocks of one chunk: those of one piece of work.
+const CHUNK_BLOCKS: u32 = 8192;
+type Chunk = [u64; CHUNK_BLOCKS as usize / 64];
 
 impl BlockBits {
     /// Adds a block.
     pub fn insert(&mut self, block: BlockNumber) {
-        let (word, bit) = (block.0 as usize / 64, block.0 % 64);
-        if word >= self.words.len() {
-            self.words.resize(word + 1, 0);
-        }
-        if let Some(w) = self.words.get_mut(word) {
-            *w |= 1 << bit;
+        let within = block.0 % CHUNK_BLOCKS;
+        let chunk = self
+            .chunks
+            .entry(block.0 / CHUNK_BLOCKS)
+            .or_insert_with(|| Box::new([0; _]));
+        if let Some(word) = chunk.get_mut(within as usize / 64) {
+            *word |= 1 << (within % 64);
         }
     }
 
     /// Whether the block is in the set.
     #[must_use]
     pub fn contains(&self, block: BlockNumber) -> bool {
-        self.words
-            .get(block.0 as usize / 64)
-            .is_some_and(|w| w & (1 << (block.0 % 64)) != 0)
+        let within = block.0 % CHUNK_BLOCKS;
+        let chunk = self.chunks.get(&(block.0 / CHUNK_BLOCKS));
+        chunk
+            .and_then(|c| c.get(within as usize / 64))
+            .is_some_and(|word| word & (1 << (within % 64)) != 0)
     }
 
     /// Adds every block of the other set.
     pub fn union(&mut self, other: Self) {
-        if other.words.len() > self.words.len() {
-            self.words.resize(other.words.len(), 0);
-        }
-        for (a, b) in self.words.iter_mut().zip(other.words) {
-            *a |= b;
+        for (number, theirs) in other.chunks {
+            match self.chunks.get_mut(&number) {
+                Some(mine) => mine
+                    .iter_mut()
+                    .zip(theirs.iter())
+                    .for_each(|(a, b)| *a |= b),
+                None => {
+                    self.chunks.insert(number, theirs);
+                }
+            }
         }
     }
 }
@@ -103,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_grow_as_needed() {
+    fn bits_take_room_only_where_blocks_are() {
         let mut a = BlockBits::default();
         a.insert(BlockNumber(70));
         let mut b = BlockBits::default();
@@ -111,5 +125,8 @@ mod tests {
         a.union(b);
         assert!(a.contains(BlockNumber(70)) && a.contains(BlockNumber(200)));
         assert!(!a.contains(BlockNumber(71)) && !a.contains(BlockNumber(100_000)));
+        a.insert(BlockNumber(u32::MAX));
+        assert!(a.contains(BlockNumber(u32::MAX)));
+        assert_eq!(a.chunks.len(), 2);
     }
 }

@@ -5,6 +5,7 @@ use crate::context::{Cx, Level, Stop};
 use crate::databases::{Databases, report_losses};
 use crate::finding::{Finding, Place};
 use crate::slru::Oldest;
+use crate::suspicions::Suspicions;
 use crate::tablespaces::{self, Directories};
 use crate::transactions::Inserters;
 use crate::versions::{self, Witness};
@@ -38,9 +39,7 @@ impl Examination<'_> {
             );
         }
         top::check(cx);
-        if let Some(control) = self.control {
-            wal::check(cx, control);
-        }
+        let log_bytes = self.control.map_or(0, |control| wal::check(cx, control));
         let catalog = ClusterCatalog::load(
             cx.volume,
             cx.fmt,
@@ -59,13 +58,16 @@ impl Examination<'_> {
             volume: cx.volume,
             log: &catalog.transactions.log,
         };
+        let suspicions = Suspicions::new(cx.level, log_bytes);
         let databases = Databases {
             cx: *cx,
             catalog: &catalog,
             directories: &directories,
             inserters: &inserters,
+            suspicions: &suspicions,
         };
         rayon::join(|| databases.shared(), || databases.all());
+        suspicions.resolve(cx, self.control);
     }
 
     /// The catalog version that tablespace directories carry.

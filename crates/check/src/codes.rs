@@ -242,12 +242,12 @@ pub static PAGE_ZEROED: Problem = Problem {
 /// `page.misplaced`.
 pub static PAGE_MISPLACED: Problem = Problem {
     name: "page.misplaced",
-    severity: Severity::Error,
-    meaning: "The page is sound, but its own tuples say that it is another block of the relation: it was written to the wrong place, over the page that belongs here.",
-    checked: "A heap tuple without a newer version points to itself; if all such tuples of a page name one other block, the page is that block.",
-    innocent: "None.",
-    advice: "The page that belongs here is lost, and the other place may hold an older version. Restore both blocks from a backup.",
-    source: "heap_insert, access/heap/heapam.c (t_ctid); 9.6-19",
+    severity: Severity::Warning,
+    meaning: "The page's own tuples say that it is another block of the relation: it may have been written to the wrong place, over the page that belongs here.",
+    checked: "Where there are no checksums to prove the block number: a heap tuple without a newer version points to itself; if all such tuples of a page name one other block, the page may be that block.",
+    innocent: "Updates of all rows of a page that were rolled back, on rows that were locked by several transactions, and of which VACUUM later removed the locks but not the pointers.",
+    advice: "Compare the block with the one that it names, and both with a backup. If it is misplaced, the page that belongs here is lost.",
+    source: "heap_insert, heap_update and FreezeMultiXactId, access/heap/heapam.c (t_ctid); 9.6-19",
 };
 
 /// `page.partial`.
@@ -311,7 +311,7 @@ pub static RELATION_TRUNCATED: Problem = Problem {
     severity: Severity::Error,
     meaning: "The relation has fewer pages than other evidence proves: its end was cut off. The server takes it to be that short, mostly without an error.",
     checked: "The number of blocks against index entries, visibility map bits, links inside an index, and pg_class.relpages.",
-    innocent: "pg_class.relpages alone is an estimate that statistics imports (18 on) can set: alone it gives a warning.",
+    innocent: "pg_class.relpages alone proves nothing and gives a note: a TRUNCATE in the transaction that made the table leaves the old count, and so does a reset of statistics or their import (18 on).",
     advice: "The rows beyond the end are lost unless a backup has them. Compare with the newest backup before anything writes to the relation.",
     source: "RelationTruncate, catalog/storage.c; lazy_truncate_heap, access/heap/vacuumlazy.c",
 };
@@ -487,7 +487,7 @@ pub static SLRU_SEGMENT_SHORT: Problem = Problem {
     severity: Severity::Error,
     meaning: "A file of the commit log or the multixact logs ends before an id that pg_control says is alive, or inside a page.",
     checked: "The size of each segment that is alive against the last id that it must hold.",
-    innocent: "In a directory that was not cleanly stopped the newest pages may not have been written yet: recovery makes them.",
+    innocent: "In a directory that was not cleanly stopped the newest pages may not have been written yet: recovery makes them. After pg_resetwal has set an id far ahead, the segment before stays short for ever: one that ends at a page and is not the last gives a warning.",
     advice: "Restore the file from the same backup.",
     source: "SlruPhysicalReadPage, access/transam/slru.c; 9.6-19",
 };

@@ -5,6 +5,7 @@ use crate::context::{Cx, Stop};
 use crate::finding::{DatabaseRef, Finding, Place, Severity};
 use crate::inventory::{RelationDirectory, list_relations};
 use crate::relations::DatabasePass;
+use crate::suspicions::Suspicions;
 use crate::tablespaces::Directories;
 use crate::transactions::Inserters;
 use crate::{orphans, relmaps};
@@ -25,6 +26,8 @@ pub struct Databases<'a> {
     pub directories: &'a Directories,
     /// Whether inserters committed.
     pub inserters: &'a Inserters<'a>,
+    /// What the write-ahead log is to be asked.
+    pub suspicions: &'a Suspicions,
 }
 
 impl Databases<'_> {
@@ -141,7 +144,35 @@ impl Databases<'_> {
             );
             return;
         }
+        if self.is_unfinished(database) {
+            let message = format!(
+                "database \"{}\" was being created or dropped when the server ended: recovery decides",
+                database.name
+            );
+            let finding = Finding::new(&codes::DATABASE_DIRECTORY_ORPHAN, place, message);
+            cx.sink.report(
+                finding
+                    .severity(Severity::Note)
+                    .advice("Nothing before recovery. Audit again after it and a clean stop."),
+            );
+            for directory in self.list(database.oid) {
+                self.pages_only(&directory, &named);
+            }
+            return;
+        }
         self.known(database, &named);
+    }
+
+    /// Whether a server that was killed may have left this database half created or half dropped: its
+    /// row is not decided, and its catalogs are not all there.
+    fn is_unfinished(&self, database: &Database) -> bool {
+        let undecided = !self.cx.standing().is_settled() && !database.trust.is_proven();
+        undecided
+            && !self
+                .catalog
+                .load_database(self.cx.volume, database)
+                .losses
+                .is_empty()
     }
 
     /// A database whose directory is there.
@@ -189,6 +220,7 @@ impl Databases<'_> {
             unreachable: &self.directories.unreachable,
             paths: self.catalog.paths,
             inserters: self.inserters,
+            suspicions: self.suspicions,
         };
         let claimed = pass.run();
         for directory in directories {
@@ -330,9 +362,9 @@ fn report_lost_pg_class(cx: &Cx<'_>, catalog: &DatabaseCatalog, database: &Arc<D
     if !settled || catalog.losses.concern("pg_filenode.map") {
         return; // without its map nobody can say which file it was
     }
-    let gone = |path: &VolPath| {
+    let unread = |path: &VolPath| {
         let mut losses = catalog.losses.iter();
-        losses.any(|l| l.path == *path && l.why == LostWhy::Volume(VolumeError::NotFound))
+        losses.any(|l| l.path == *path && matches!(l.why, LostWhy::Volume(_)))
     };
     for lost in catalog.losses.iter().filter(|l| l.catalog == "pg_class") {
         let place = Place {
@@ -353,7 +385,7 @@ fn report_lost_pg_class(cx: &Cx<'_>, catalog: &DatabaseCatalog, database: &Arc<D
                 "pg_class is not there: nothing tells the relations of this database",
             )
             .values("no file", "the file of pg_class"),
-            LostWhy::FewerBlocks { have, expect } if !gone(&lost.path) => Finding::new(
+            LostWhy::FewerBlocks { have, expect } if !unread(&lost.path) => Finding::new(
                 &codes::RELATION_TRUNCATED,
                 place,
                 "the end is gone, and held rows of pg_class",

@@ -8,12 +8,14 @@ use crate::codes;
 use crate::databases::PG_CLASS;
 use crate::finding::{Finding, Place, Severity};
 use crate::heap::HeapSummary;
+use crate::held::Held;
 use crate::maps::Witness;
 use crate::relations::{DatabasePass, Target};
 use crate::scan::ForkFiles;
+use crate::suspicions::{Suspicion, address};
 use pgfsck_catalog::Persistence;
-use pgfsck_format::{BlockNumber, ForkNumber};
-use std::collections::{BTreeMap, BTreeSet};
+use pgfsck_format::{BlockNumber, ForkNumber, Lsn, RelFileLocator};
+use std::collections::BTreeMap;
 
 /// A heap after its scan, with what else speaks about it.
 pub struct ScannedHeap {
@@ -25,10 +27,6 @@ pub struct ScannedHeap {
     /// The last block with content.
     pub last_page: Option<BlockNumber>,
     pub fsm_beyond: Option<Witness>,
-    /// All-zero blocks that the free space map knows as partly filled.
-    pub fsm_zeroed: BTreeSet<BlockNumber>,
-    /// All-zero blocks that the free space map knows as empty.
-    pub fsm_empty: BTreeSet<BlockNumber>,
 }
 
 /// What maps and indexes say about a heap.
@@ -53,11 +51,8 @@ pub struct IndexWord {
     pub beyond: Option<Witness>,
     pub ranges_beyond: Option<Witness>,
     pub into_zero: BTreeMap<BlockNumber, Place>,
-    pub dangling: Vec<Finding>,
+    pub dangling: Held,
 }
-
-/// How many dangling entries of one piece of an index are listed at most.
-const DANGLING_LISTED: u64 = crate::index::MAX_HELD as u64;
 
 /// Takes out the indexes that do not belong to their table.
 fn split_strangers(indexes: Vec<IndexWord>) -> (Vec<IndexWord>, Vec<IndexWord>) {
@@ -113,25 +108,14 @@ impl<'a> DatabasePass<'a> {
                 };
                 zeroed.entry(block).or_insert_with(why);
             }
-            let listed = index.dangling.len() as u64;
-            index
-                .dangling
-                .into_iter()
-                .for_each(|f| self.cx.sink.report(f));
-            if listed == DANGLING_LISTED {
-                let message = "further entries may lead to no row; not listed singly";
-                self.cx.sink.report(Finding::new(
-                    &codes::INDEX_TID_INVALID,
-                    index.place,
-                    message,
-                ));
-            }
+            index.dangling.report(self.cx.sink);
         }
         // The most widely attested statement speaks for all.
         if let Some((who, w)) = beyond.iter().max_by_key(|(_, w)| (w.count, w.block)) {
             self.report_truncated(target, heap.blocks, w, who, Severity::Error);
         } else {
             self.compare_with_relpages(target, heap.blocks, hints.first());
+            self.ask_log(target, &files, heap.blocks, &heap.summary.newest);
         }
         for (block, why) in &zeroed {
             self.report_zeroed(
@@ -143,53 +127,51 @@ impl<'a> DatabasePass<'a> {
                 Severity::Error,
             );
         }
-        self.report_unproven_zeroes(target, heap, &files, &zeroed);
+        self.suspect_zeroes(target, heap, &files, &zeroed);
     }
 
     /// All-zero pages between others of which no index and no visibility map proves that they had
-    /// content.
-    ///
-    /// The free space map remembers a page as partly filled, or not at all: then it is suspicious, unless
-    /// the server extends relations ahead of need and an error left the pages unused.
-    fn report_unproven_zeroes(
+    /// content: the write-ahead log may.
+    fn suspect_zeroes(
         &self,
         target: &Target<'a>,
         heap: &ScannedHeap,
         files: &ForkFiles,
         proven: &BTreeMap<BlockNumber, String>,
     ) {
-        const MAX_LISTED: usize = 100;
-        let Some(last) = heap.last_page else { return };
+        const MAX_ASKED: usize = 1000;
+        let (Some(last), Some(locator)) = (heap.last_page, target.relation.locator()) else {
+            return;
+        };
+        if target.relation.persistence != Persistence::Permanent {
+            return;
+        }
         let unproven = heap
             .summary
             .zero
             .iter()
             .filter(|b| *b < last && !proven.contains_key(b));
-        for block in unproven.take(MAX_LISTED) {
-            let (why, severity) = if heap.fsm_zeroed.contains(&block) {
-                (
-                    "the free space map remembers it as partly filled",
-                    Severity::Warning,
-                )
-            } else if heap.fsm_empty.contains(&block) || self.cx.fmt.version().extends_ahead {
-                (
-                    "pages after it have, though an interrupted extension can leave such a page",
-                    Severity::Note,
-                )
-            } else {
-                (
-                    "pages after it have, and the free space map does not know it as empty",
-                    Severity::Warning,
-                )
-            };
-            self.report_zeroed(
-                &target.place,
-                files,
-                block,
-                "the page is all zero",
-                why,
-                severity,
-            );
+        for block in unproven.take(MAX_ASKED) {
+            let at = self.place_of_block(&target.place, files, block);
+            self.suspicions.add(Suspicion::Zeroed {
+                at,
+                address: address(locator, block),
+            });
+        }
+    }
+
+    /// The place of a block of a fork.
+    fn place_of_block(&self, place: &Place, files: &ForkFiles, block: BlockNumber) -> Place {
+        let per_segment = self.cx.fmt.segment_blocks.max(1);
+        let segment = files
+            .segments
+            .iter()
+            .find(|s| s.segment == block.0 / per_segment);
+        Place {
+            path: segment.map_or_else(|| place.path.clone(), |s| s.path.clone()),
+            block: Some(block),
+            offset: Some(u64::from(block.0 % per_segment) * u64::from(self.cx.fmt.block_size)),
+            ..place.clone()
         }
     }
 
@@ -203,19 +185,7 @@ impl<'a> DatabasePass<'a> {
         why: &str,
         severity: Severity,
     ) {
-        let segment = block.0 / self.cx.fmt.segment_blocks.max(1);
-        let within = u64::from(block.0 % self.cx.fmt.segment_blocks.max(1));
-        let path = files
-            .segments
-            .iter()
-            .find(|s| s.segment == segment)
-            .map(|s| s.path.clone());
-        let at = Place {
-            path: path.unwrap_or_else(|| place.path.clone()),
-            block: Some(block),
-            offset: Some(within * u64::from(self.cx.fmt.block_size)),
-            ..place.clone()
-        };
+        let at = self.place_of_block(place, files, block);
         let finding = Finding::new(&codes::PAGE_ZEROED, at, format!("{have}: {why}"));
         self.cx.sink.report(
             finding
@@ -239,12 +209,7 @@ impl<'a> DatabasePass<'a> {
         let Some(locator) = target.relation.locator() else {
             return;
         };
-        let at = Place {
-            path: self.paths.file(locator, ForkNumber::Main, segment),
-            block: Some(BlockNumber(blocks)),
-            offset: Some(u64::from(blocks % per_segment) * u64::from(self.cx.fmt.block_size)),
-            ..target.place.clone()
-        };
+        let at = self.end_of(target, locator, blocks);
         let problem = if whole_segments {
             &codes::RELATION_SEGMENT_MISSING
         } else {
@@ -268,9 +233,55 @@ impl<'a> DatabasePass<'a> {
         self.cx.sink.report(finding);
     }
 
-    /// pg_class.relpages: what VACUUM, ANALYZE or an index build counted. Relations shrink only by
-    /// VACUUM and TRUNCATE, which write the new count, unless interrupted just then: a suspicion, and with
-    /// the free space map's word a proof.
+    /// The place where a relation of so many blocks ends.
+    fn end_of(&self, target: &Target<'a>, locator: RelFileLocator, blocks: u32) -> Place {
+        let per_segment = self.cx.fmt.segment_blocks.max(1);
+        Place {
+            path: self
+                .paths
+                .file(locator, ForkNumber::Main, blocks / per_segment),
+            block: Some(BlockNumber(blocks)),
+            offset: Some(u64::from(blocks % per_segment) * u64::from(self.cx.fmt.block_size)),
+            ..target.place.clone()
+        }
+    }
+
+    /// Asks the write-ahead log about a relation that nothing speaks against: how far it was in use, and
+    /// whether its newest pages were written for it.
+    pub(crate) fn ask_log(
+        &self,
+        target: &Target<'a>,
+        files: &ForkFiles,
+        blocks: u32,
+        newest: &[(Lsn, BlockNumber)],
+    ) {
+        let relation = target.relation;
+        let (Some(locator), true) = (relation.locator(), self.suspicions.about_all()) else {
+            return;
+        };
+        if relation.persistence != Persistence::Permanent || !relation.trust.is_proven() {
+            return;
+        }
+        let at = self.end_of(target, locator, blocks);
+        self.suspicions.add(Suspicion::Shorter {
+            at,
+            locator,
+            blocks,
+            counted: None,
+        });
+        for &(lsn, block) in newest.iter().filter(|(lsn, _)| lsn.is_valid()) {
+            let at = self.place_of_block(&target.place, files, block);
+            self.suspicions.add(Suspicion::Written {
+                at,
+                address: address(locator, block),
+                lsn,
+            });
+        }
+    }
+
+    /// pg_class.relpages: what VACUUM, ANALYZE or an index build counted. Relations shrink by VACUUM and
+    /// TRUNCATE, which write the new count, but not always (a TRUNCATE in the transaction that made the table
+    /// does not, and statistics can be imported): worth a note, and with a second witness a proof.
     pub(crate) fn compare_with_relpages(
         &self,
         target: &Target<'a>,
@@ -287,19 +298,24 @@ impl<'a> DatabasePass<'a> {
         if counted <= blocks || stale || !relation.trust.is_proven() {
             return;
         }
-        let severity = if hint.is_some() {
-            Severity::Error
-        } else {
-            Severity::Warning
+        let Some(locator) = relation.locator() else {
+            return;
+        };
+        let Some(hint) = hint else {
+            let at = self.end_of(target, locator, blocks);
+            return self.suspicions.add(Suspicion::Shorter {
+                at,
+                locator,
+                blocks,
+                counted: Some(counted),
+            });
         };
         let w = Witness {
             block: BlockNumber(counted - 1),
             count: 1,
             place: target.place.clone(),
         };
-        let who = hint.map_or("pg_class.relpages".to_owned(), |h| {
-            format!("pg_class.relpages, and {} with it,", h.place.path)
-        });
-        self.report_truncated(target, blocks, &w, &who, severity);
+        let who = format!("pg_class.relpages, and {} with it,", hint.place.path);
+        self.report_truncated(target, blocks, &w, &who, Severity::Error);
     }
 }

@@ -7,6 +7,7 @@
 use crate::blocks::{BlockBits, BlockRuns};
 use crate::codes;
 use crate::finding::{Finding, Place};
+use crate::held::Held;
 use crate::scan::PageCheck;
 use crate::transactions::Inserters;
 
@@ -15,7 +16,7 @@ use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader};
 use pgfsck_format::item::{ItemId, ItemState};
 use pgfsck_format::page::Page;
 use pgfsck_format::varlena::Varlena;
-use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid};
+use pgfsck_format::{BlockNumber, ClusterFormat, Lsn, OffsetNumber, Oid};
 use std::collections::BTreeMap;
 
 /// What pg_class and pg_attribute say of a heap's tuples.
@@ -42,6 +43,8 @@ pub struct HeapSummary {
     pub items: ItemMap,
     /// The last block that was looked at.
     pub last_page: Option<BlockNumber>,
+    /// The page that was written last, of each piece of the relation.
+    pub newest: Vec<(Lsn, BlockNumber)>,
     /// Pages that were looked at.
     pub pages: u64,
     /// Pages that are no heap pages at all.
@@ -63,10 +66,15 @@ impl HeapSummary {
 }
 
 /// For each block: how many line pointers it has, and which of them are unused.
+///
+/// Begins at the first block that was seen, so that the maps of a relation's pieces together are no
+/// larger than the map of the whole.
 #[derive(Debug, Default)]
 pub struct ItemMap {
+    base: u32,
     counts: Vec<u16>,
     unused: BTreeMap<u32, Vec<u16>>,
+    unused_items: usize,
     /// Set when the map outgrew its budget and knows nothing any more.
     dropped: bool,
 }
@@ -75,6 +83,8 @@ pub struct ItemMap {
 const MAX_MAPPED_BLOCKS: usize = 4 * 1024 * 1024;
 /// Unused line pointers that are remembered, at most.
 const MAX_UNUSED: usize = 4 * 1024 * 1024;
+/// The count of a block that was not seen.
+const NOT_SEEN: u16 = u16::MAX;
 
 /// What the map says of a line pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,50 +100,74 @@ pub enum ItemFate {
 }
 
 impl ItemMap {
+    /// Takes a block that is not before any block already there.
     fn set(&mut self, block: BlockNumber, count: u16, unused: Vec<u16>) {
-        let i = block.0 as usize;
-        if self.dropped || i >= MAX_MAPPED_BLOCKS || self.unused.len() + unused.len() > MAX_UNUSED {
-            *self = Self {
-                dropped: true,
-                ..Self::default()
-            };
+        if self.counts.is_empty() {
+            self.base = block.0;
+        }
+        if !self.reach(block.0) {
             return;
         }
-        if i >= self.counts.len() {
-            self.counts.resize(i + 1, u16::MAX);
-        }
-        if let Some(c) = self.counts.get_mut(i) {
-            *c = count;
-        }
+        self.counts.push(count);
         if !unused.is_empty() {
+            self.unused_items += unused.len();
             self.unused.insert(block.0, unused);
+        }
+        self.keep_within_budget();
+    }
+
+    /// Fills up to the block; false if the map is given up.
+    fn reach(&mut self, block: u32) -> bool {
+        let at = block.saturating_sub(self.base) as usize;
+        if at >= MAX_MAPPED_BLOCKS {
+            self.drop_all();
+        }
+        if self.dropped {
+            return false;
+        }
+        if at > self.counts.len() {
+            self.counts.resize(at, NOT_SEEN);
+        }
+        true
+    }
+
+    fn keep_within_budget(&mut self) {
+        if self.unused_items > MAX_UNUSED || self.counts.len() > MAX_MAPPED_BLOCKS {
+            self.drop_all();
         }
     }
 
+    fn drop_all(&mut self) {
+        *self = Self {
+            dropped: true,
+            ..Self::default()
+        };
+    }
+
+    /// Takes over the map of a later stretch.
     fn merge(&mut self, later: Self) {
         if self.dropped || later.dropped {
-            *self = Self {
-                dropped: true,
-                ..Self::default()
-            };
+            return self.drop_all();
+        }
+        if self.counts.is_empty() {
+            *self = later;
             return;
         }
-        if later.counts.len() > self.counts.len() {
-            self.counts.resize(later.counts.len(), u16::MAX);
+        if later.counts.is_empty() || !self.reach(later.base) {
+            return;
         }
-        for (mine, theirs) in self.counts.iter_mut().zip(&later.counts) {
-            if *theirs != u16::MAX {
-                *mine = *theirs;
-            }
-        }
+        self.counts.extend(later.counts);
+        self.unused_items += later.unused_items;
         self.unused.extend(later.unused);
+        self.keep_within_budget();
     }
 
     /// What an index entry to this line pointer would meet.
     #[must_use]
     pub fn fate(&self, block: BlockNumber, item: OffsetNumber) -> ItemFate {
-        match self.counts.get(block.0 as usize) {
-            None | Some(&u16::MAX) => ItemFate::Unknown,
+        let at = block.0.checked_sub(self.base).map(|at| at as usize);
+        match at.and_then(|at| self.counts.get(at)) {
+            None | Some(&NOT_SEEN) => ItemFate::Unknown,
             Some(&count) if item.0 == 0 || item.0 > count => ItemFate::Beyond(count),
             Some(_)
                 if self
@@ -148,9 +182,6 @@ impl ItemMap {
     }
 }
 
-/// Misfits that are held back until it is clear whether the whole file belongs to another relation.
-const MAX_HELD: usize = 4096;
-
 /// The check of one heap, or of a piece of it.
 pub struct HeapCheck<'a> {
     fmt: ClusterFormat,
@@ -158,8 +189,7 @@ pub struct HeapCheck<'a> {
     log: &'a Inserters<'a>,
     /// What the checks between pages need.
     pub summary: HeapSummary,
-    held: Vec<Finding>,
-    overflow: u64,
+    held: Held,
 }
 
 impl<'a> HeapCheck<'a> {
@@ -171,14 +201,13 @@ impl<'a> HeapCheck<'a> {
             shape,
             log,
             summary: HeapSummary::default(),
-            held: Vec::new(),
-            overflow: 0,
+            held: Held::default(),
         }
     }
 
     /// The summary, and the findings about single tuples: `Err` if most of them do not fit, so that
     /// the file as a whole is another relation's.
-    pub fn finish(self) -> (HeapSummary, Result<Vec<Finding>, WrongContent>) {
+    pub fn finish(self) -> (HeapSummary, Result<Held, WrongContent>) {
         let s = &self.summary;
         let wrong = if s.pages > 0 && s.foreign_pages * 2 > s.pages {
             Some(WrongContent {
@@ -197,34 +226,13 @@ impl<'a> HeapCheck<'a> {
         };
         match wrong {
             Some(w) => (self.summary, Err(w)),
-            None => {
-                let mut held = self.held;
-                if let Some(last) = held.last().filter(|_| self.overflow > 0) {
-                    let place = Place {
-                        block: None,
-                        item: None,
-                        attribute: None,
-                        offset: None,
-                        ..last.place.clone()
-                    };
-                    let message = format!(
-                        "{} more problems of single tuples are not listed",
-                        self.overflow
-                    );
-                    held.push(Finding::new(&codes::HEAP_TUPLE_INVALID, place, message));
-                }
-                (self.summary, Ok(held))
-            }
+            None => (self.summary, Ok(self.held)),
         }
     }
 
     /// A problem of one tuple, held back until the scan's end.
     fn hold(&mut self, finding: Finding) {
-        if self.held.len() < MAX_HELD {
-            self.held.push(finding);
-        } else {
-            self.overflow += 1;
-        }
+        self.held.push(finding);
     }
 
     /// All line pointers of a page; returns those that lead to a tuple.
@@ -426,6 +434,7 @@ impl PageCheck for HeapCheck<'_> {
     fn page(&mut self, page: &Page<'_>, at: &Place) {
         self.summary.pages += 1;
         self.summary.last_page = self.summary.last_page.max(Some(page.block()));
+        keep_newest(&mut self.summary.newest, page);
         if page.special() != self.fmt.block_len() {
             self.summary.foreign_pages += 1;
             let finding = Finding::new(
@@ -440,7 +449,10 @@ impl PageCheck for HeapCheck<'_> {
         if page.header().is_all_visible() {
             self.summary.all_visible.insert(page.block());
         }
-        if let Some(named) = misplaced(page, self.fmt) {
+        // A right checksum has the block number in it, and proves more than any tuple.
+        if !self.fmt.checksums.must_verify()
+            && let Some(named) = misplaced(page, self.fmt)
+        {
             let finding = Finding::new(
                 &codes::PAGE_MISPLACED,
                 at.clone(),
@@ -460,14 +472,21 @@ impl PageCheck for HeapCheck<'_> {
         s.all_visible.union(t.all_visible);
         s.items.merge(t.items);
         s.last_page = s.last_page.max(t.last_page);
+        s.newest.extend(t.newest);
         s.pages += t.pages;
         s.foreign_pages += t.foreign_pages;
         s.tuples += t.tuples;
         s.misfits += t.misfits;
-        self.overflow += later.overflow;
-        for finding in later.held {
-            self.hold(finding);
-        }
+        self.held.append(later.held);
+    }
+}
+
+/// Keeps the page of a piece that has the highest LSN.
+pub(crate) fn keep_newest(newest: &mut Vec<(Lsn, BlockNumber)>, page: &Page<'_>) {
+    let this = (page.lsn(), page.block());
+    match newest.first_mut() {
+        Some(first) => *first = this.max(*first),
+        None => newest.push(this),
     }
 }
 
@@ -475,7 +494,8 @@ impl PageCheck for HeapCheck<'_> {
 ///
 /// A tuple without a newer version points to itself (`t_ctid`), so the page knows its block number.
 /// An update that aborted leaves the pointer behind, and freezing clears its xmax: so only tuples
-/// that are not frozen and never had an xmax are asked.
+/// that are not frozen and have no xmax are asked. VACUUM may clear an old multixact of a tuple that it does
+/// not freeze, so this is a suspicion, not a proof.
 fn misplaced(page: &Page<'_>, fmt: ClusterFormat) -> Option<BlockNumber> {
     named_block(page, fmt, |t| t.xmax().0 == 0 && !t.xmin_frozen()).filter(|&b| b != page.block())
 }

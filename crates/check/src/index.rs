@@ -3,7 +3,8 @@
 use crate::blocks::{BlockBits, BlockRuns};
 use crate::codes;
 use crate::finding::{Finding, Place};
-use crate::heap::{HeapSummary, ItemFate};
+use crate::heap::{HeapSummary, ItemFate, keep_newest};
+use crate::held::Held;
 use crate::maps::Witness;
 use crate::scan::PageCheck;
 use pgfsck_format::access::brin::{BrinMeta, revmap};
@@ -13,11 +14,11 @@ use pgfsck_format::access::{AccessMethod, LinkKind, PageKind, block_links, heap_
 use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
-use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
+use pgfsck_format::{BlockNumber, ItemPointer, Lsn, OffsetNumber};
 use std::collections::BTreeMap;
 
-/// Findings of one kind that are kept per piece; more are counted.
-pub(crate) const MAX_HELD: usize = 256;
+/// All-zero blocks of the table that are remembered with an entry that points to them.
+const MAX_ZEROED: usize = 4096;
 
 /// The table that an index's entries point into.
 #[derive(Clone, Copy)]
@@ -41,6 +42,8 @@ pub struct IndexCheck<'h> {
     pub keys: (u64, u64),
     /// A BRIN range beyond the table's end: weak, because VACUUM leaves such ranges behind.
     pub ranges_beyond: Option<Witness>,
+    /// The page that was written last, of each piece of the index.
+    pub newest: Vec<(Lsn, BlockNumber)>,
     /// Blocks that are all zero.
     pub zero: BlockRuns,
     /// Pages looked at, and pages that are not of this access method.
@@ -56,9 +59,9 @@ pub struct IndexCheck<'h> {
     /// All-zero blocks of the table that entries point to, with the first entry of each.
     pub into_zero: BTreeMap<BlockNumber, Place>,
     /// Entries that lead to no line pointer in use.
-    pub dangling: Vec<Finding>,
+    pub dangling: Held,
     /// Pages that are wrong in themselves.
-    pub held: Vec<Finding>,
+    pub held: Held,
 }
 
 impl<'h> IndexCheck<'h> {
@@ -78,6 +81,7 @@ impl<'h> IndexCheck<'h> {
             brin: None,
             keys: (0, 0),
             ranges_beyond: None,
+            newest: Vec::new(),
             zero: BlockRuns::default(),
             pages: (0, 0),
             referenced: BlockBits::default(),
@@ -85,8 +89,8 @@ impl<'h> IndexCheck<'h> {
             tids: (0, 0),
             tids_beyond: None,
             into_zero: BTreeMap::new(),
-            dangling: Vec::new(),
-            held: Vec::new(),
+            dangling: Held::default(),
+            held: Held::default(),
         }
     }
 
@@ -110,7 +114,7 @@ impl<'h> IndexCheck<'h> {
                 format!("1 to {count}"),
             ),
             ItemFate::Unknown => {
-                if heap.summary.zero.contains(tid.block) && self.into_zero.len() < MAX_HELD {
+                if heap.summary.zero.contains(tid.block) && self.into_zero.len() < MAX_ZEROED {
                     self.into_zero
                         .entry(tid.block)
                         .or_insert_with(|| at.at_item(item));
@@ -119,11 +123,9 @@ impl<'h> IndexCheck<'h> {
             }
         };
         self.tids.1 += 1;
-        if self.dangling.len() < MAX_HELD {
-            let message = format!("the entry points to {tid} in the table, where there is no row");
-            let finding = Finding::new(&codes::INDEX_TID_INVALID, at.at_item(item), message);
-            self.dangling.push(finding.values(problem.0, problem.1));
-        }
+        let message = format!("the entry points to {tid} in the table, where there is no row");
+        let finding = Finding::new(&codes::INDEX_TID_INVALID, at.at_item(item), message);
+        self.dangling.push(finding.values(problem.0, problem.1));
     }
 
     /// The first entry of a B-tree leaf fits the index's columns: a page of another index mostly does not.
@@ -157,14 +159,12 @@ impl<'h> IndexCheck<'h> {
             ),
         };
         self.keys.1 += 1;
-        if self.held.len() < MAX_HELD {
-            let finding = Finding::new(
-                &codes::INDEX_PAGE_INVALID,
-                at.at_item(number),
-                "the entry does not fit the index's columns",
-            );
-            self.held.push(finding.values(have, expect));
-        }
+        let finding = Finding::new(
+            &codes::INDEX_PAGE_INVALID,
+            at.at_item(number),
+            "the entry does not fit the index's columns",
+        );
+        self.held.push(finding.values(have, expect));
     }
 
     /// Ranges that a BRIN index knows, against the table's end.
@@ -216,17 +216,16 @@ impl PageCheck for IndexCheck<'_> {
         let kind = PageKind::identify(page);
         if kind.access_method() != Some(self.am) {
             self.pages.1 += 1;
-            if self.held.len() < MAX_HELD {
-                let finding = Finding::new(
-                    &codes::INDEX_PAGE_INVALID,
-                    at.clone(),
-                    format!("the page is not of a {} index", self.am.name()),
-                );
-                self.held
-                    .push(finding.values(format!("{kind:?}"), self.am.name()));
-            }
+            let finding = Finding::new(
+                &codes::INDEX_PAGE_INVALID,
+                at.clone(),
+                format!("the page is not of a {} index", self.am.name()),
+            );
+            self.held
+                .push(finding.values(format!("{kind:?}"), self.am.name()));
             return;
         }
+        keep_newest(&mut self.newest, page);
         match self.am {
             AccessMethod::Btree => self.check_key(page, at),
             AccessMethod::Brin => self.check_ranges(page, at, kind),
@@ -238,20 +237,16 @@ impl PageCheck for IndexCheck<'_> {
                 // May be stale: VACUUM turns redirects into placeholders only later.
             } else if link.to.0 == 0 {
                 // Block 0 is the meta page, or GiST's root, which is nobody's child.
-                if self.held.len() < MAX_HELD {
-                    let place = link
-                        .from
-                        .map_or_else(|| at.clone(), |item| at.at_item(item));
-                    let what = format!(
-                        "a link ({:?}) leads to block 0, which is no page of the tree",
-                        link.kind
-                    );
-                    let finding = Finding::new(&codes::INDEX_LINK_INVALID, place, what);
-                    self.held.push(finding.values(
-                        "block 0",
-                        format!("a block from 1 to {}", blocks.saturating_sub(1)),
-                    ));
-                }
+                let place = link
+                    .from
+                    .map_or_else(|| at.clone(), |item| at.at_item(item));
+                let what = format!(
+                    "a link ({:?}) leads to block 0, which is no page of the tree",
+                    link.kind
+                );
+                let finding = Finding::new(&codes::INDEX_LINK_INVALID, place, what);
+                let expect = format!("a block from 1 to {}", blocks.saturating_sub(1));
+                self.held.push(finding.values("block 0", expect));
             } else if link.to.0 >= blocks {
                 let place = || {
                     link.from
@@ -263,9 +258,7 @@ impl PageCheck for IndexCheck<'_> {
             }
         });
         let tids = heap_tids(page, am, |item, tid| self.follow(at, item, tid));
-        if let Err(e) = links.and(tids)
-            && self.held.len() < MAX_HELD
-        {
+        if let Err(e) = links.and(tids) {
             let finding = Finding::new(
                 &codes::INDEX_PAGE_INVALID,
                 at.clone(),
@@ -279,6 +272,7 @@ impl PageCheck for IndexCheck<'_> {
         self.brin = self.brin.or(later.brin);
         self.keys = (self.keys.0 + later.keys.0, self.keys.1 + later.keys.1);
         Witness::merge(&mut self.ranges_beyond, later.ranges_beyond);
+        self.newest.extend(later.newest);
         self.zero.append(later.zero);
         self.pages = (self.pages.0 + later.pages.0, self.pages.1 + later.pages.1);
         self.referenced.union(later.referenced);
@@ -288,7 +282,7 @@ impl PageCheck for IndexCheck<'_> {
         for (block, place) in later.into_zero {
             self.into_zero.entry(block).or_insert(place);
         }
-        self.dangling.extend(later.dangling);
-        self.held.extend(later.held);
+        self.dangling.append(later.dangling);
+        self.held.append(later.held);
     }
 }

@@ -3,15 +3,15 @@
 use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::heap::HeapSummary;
+use crate::held::Held;
 use crate::scan::PageCheck;
 use pgfsck_format::fsm::{FsmLayout, FsmPage};
 use pgfsck_format::page::Page;
 use pgfsck_format::vm::{VmPage, first_heap_block};
 use pgfsck_format::{BlockNumber, ClusterFormat};
-use std::collections::BTreeSet;
 
-/// Findings of one map that are kept.
-const MAX_HELD: usize = 1000;
+/// All-zero heap blocks of which a map's word is remembered.
+const MAX_ZEROED: usize = 4096;
 
 /// Something that a map, or an index, says about the heap beyond what the heap has.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ pub struct VmCheck<'h> {
     /// All-zero heap blocks that have a bit, with where the bit stands.
     pub zeroed: Vec<(BlockNumber, Place)>,
     /// Bits that contradict the heap's pages.
-    pub held: Vec<Finding>,
+    pub held: Held,
 }
 
 impl<'h> VmCheck<'h> {
@@ -82,7 +82,7 @@ impl<'h> VmCheck<'h> {
             heap_blocks,
             beyond: None,
             zeroed: Vec::new(),
-            held: Vec::new(),
+            held: Held::default(),
         }
     }
 }
@@ -99,12 +99,12 @@ impl PageCheck for VmCheck<'_> {
             if block.0 >= self.heap_blocks {
                 Witness::note(&mut self.beyond, block, || at.clone());
             } else if self.heap.zero.contains(block) {
-                if self.zeroed.len() < MAX_HELD {
+                if self.zeroed.len() < MAX_ZEROED {
                     self.zeroed.push((block, at.clone()));
                 }
             } else if self.heap.is_lost(block) {
                 // The page is known to be bad: nothing more can be said of it.
-            } else if self.held.len() < MAX_HELD {
+            } else {
                 let problem = if bits.all_frozen && !bits.all_visible {
                     Some((
                         "all-frozen, not all-visible",
@@ -131,45 +131,34 @@ impl PageCheck for VmCheck<'_> {
     fn merge(&mut self, later: Self) {
         Witness::merge(&mut self.beyond, later.beyond);
         self.zeroed.extend(later.zeroed);
-        self.held.extend(later.held);
+        self.held.append(later.held);
     }
 }
 
 /// What a free space map says about the blocks of its relation.
 ///
-/// The map is not logged and heals itself, so it proves nothing alone; but a value between "full"
-/// and "empty" was recorded for a page that had content.
-pub struct FsmCheck<'h> {
+/// The map is not logged and heals itself, so it proves nothing alone; but VACUUM clears it beyond the end
+/// of what it truncates.
+pub struct FsmCheck {
     layout: FsmLayout,
-    heap: &'h HeapSummary,
     heap_blocks: u32,
     /// Values for blocks beyond the heap's end.
     pub beyond: Option<Witness>,
-    /// All-zero heap blocks that the map remembers as partly filled.
-    pub partly_filled: BTreeSet<BlockNumber>,
-    /// All-zero heap blocks that the map knows as empty.
-    pub empty: BTreeSet<BlockNumber>,
 }
 
-impl<'h> FsmCheck<'h> {
+impl FsmCheck {
     /// A look at the map of this heap of `heap_blocks` blocks.
     #[must_use]
-    pub fn new(fmt: ClusterFormat, heap: &'h HeapSummary, heap_blocks: u32) -> Self {
+    pub fn new(fmt: ClusterFormat, heap_blocks: u32) -> Self {
         Self {
             layout: FsmLayout::new(fmt),
-            heap,
             heap_blocks,
             beyond: None,
-            partly_filled: BTreeSet::new(),
-            empty: BTreeSet::new(),
         }
     }
 }
 
-/// The value of a page that has no content (`FSM_CATEGORIES - 1`, `freespace.c`).
-const EMPTY_PAGE: u8 = 255;
-
-impl PageCheck for FsmCheck<'_> {
+impl PageCheck for FsmCheck {
     fn page(&mut self, page: &Page<'_>, at: &Place) {
         let Some(address) = self
             .layout
@@ -187,22 +176,11 @@ impl PageCheck for FsmCheck<'_> {
             };
             if block.0 >= self.heap_blocks {
                 Witness::note(&mut self.beyond, block, || at.clone());
-            } else if self.heap.zero.contains(block) {
-                let set = if value == EMPTY_PAGE {
-                    &mut self.empty
-                } else {
-                    &mut self.partly_filled
-                };
-                if set.len() < MAX_HELD {
-                    set.insert(block);
-                }
             }
         }
     }
 
     fn merge(&mut self, later: Self) {
         Witness::merge(&mut self.beyond, later.beyond);
-        self.partly_filled.extend(later.partly_filled);
-        self.empty.extend(later.empty);
     }
 }

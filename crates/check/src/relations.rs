@@ -16,13 +16,14 @@ use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::segments::{Chain, chain};
 use crate::sequence::SequenceCheck;
 use crate::sink::Counters;
+use crate::suspicions::Suspicions;
 use crate::transactions::Inserters;
 use pgfsck_catalog::{Attributes, DatabaseCatalog, Paths, Persistence, RelKind, Relation};
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::attribute::{AttributeShape, TupleShape};
 use pgfsck_format::{BlockNumber, ForkNumber, Oid, RelFileLocator};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// One database, or the shared relations, with the directories that hold its files.
@@ -43,6 +44,8 @@ pub struct DatabasePass<'a> {
     pub paths: Paths,
     /// Whether inserters committed.
     pub inserters: &'a Inserters<'a>,
+    /// What the write-ahead log is to be asked.
+    pub suspicions: &'a Suspicions,
 }
 
 /// One relation with its files.
@@ -319,7 +322,7 @@ impl<'a> DatabasePass<'a> {
         let mut wrong = false;
         match verdict {
             _ if discarded => {}
-            Ok(findings) => findings.into_iter().for_each(|f| self.cx.sink.report(f)),
+            Ok(held) => held.report(self.cx.sink),
             Err(w) => {
                 wrong = true;
                 let message = format!(
@@ -344,8 +347,6 @@ impl<'a> DatabasePass<'a> {
             evidence: Evidence::default(),
             last_page,
             fsm_beyond: None,
-            fsm_zeroed: BTreeSet::new(),
-            fsm_empty: BTreeSet::new(),
         };
         self.examine_maps(target, &mut heap);
         Some(heap)
@@ -361,7 +362,7 @@ impl<'a> DatabasePass<'a> {
             let vm = scan(&self.cx, &files, || {
                 VmCheck::new(self.cx.fmt, &heap.summary, heap.blocks)
             });
-            vm.held.into_iter().for_each(|f| self.cx.sink.report(f));
+            vm.held.report(self.cx.sink);
             if let Some(w) = vm.beyond {
                 heap.evidence
                     .beyond
@@ -375,12 +376,8 @@ impl<'a> DatabasePass<'a> {
             }
         }
         if let Some(files) = self.files(target, ForkNumber::Fsm) {
-            let fsm = scan(&self.cx, &files, || {
-                FsmCheck::new(self.cx.fmt, &heap.summary, heap.blocks)
-            });
+            let fsm = scan(&self.cx, &files, || FsmCheck::new(self.cx.fmt, heap.blocks));
             heap.fsm_beyond = fsm.beyond;
-            heap.fsm_zeroed = fsm.partly_filled;
-            heap.fsm_empty = fsm.empty;
         }
     }
 
@@ -507,14 +504,14 @@ impl<'a> DatabasePass<'a> {
                 .report(finding.values(what, "the content of this index"));
             return;
         }
-        for f in &check.held {
-            self.cx.sink.report(f.clone());
-        }
+        let zeroed: Vec<BlockNumber> = check.zeroed().collect();
+        let astray = check.leads_astray();
+        check.held.report(self.cx.sink);
         if !files.standing.is_settled() {
             return;
         }
         let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
-        for block in check.zeroed() {
+        for block in zeroed {
             let why = "other pages of the index lead to it, or its place is fixed";
             self.report_zeroed(
                 place,
@@ -549,11 +546,12 @@ impl<'a> DatabasePass<'a> {
             );
         } else {
             self.compare_with_relpages(target, blocks, None);
+            self.ask_log(target, files, blocks, &check.newest);
         }
         evidence.indexes.push(IndexWord {
             name: self.catalog.name(target.relation).to_owned(),
             place: place.clone(),
-            astray: check.leads_astray(),
+            astray,
             tids: check.tids.0,
             wrong: check.tids.1,
             beyond: check.tids_beyond,

@@ -87,6 +87,18 @@ pub struct Totals {
     pub by_code: BTreeMap<&'static str, u64>,
 }
 
+impl Totals {
+    fn add(&mut self, problem: &'static Problem, severity: Severity, n: u64) {
+        let total = match severity {
+            Severity::Error => &mut self.error,
+            Severity::Warning => &mut self.warning,
+            Severity::Note => &mut self.note,
+        };
+        *total += n;
+        *self.by_code.entry(problem.name).or_default() += n;
+    }
+}
+
 #[derive(Default)]
 struct Kept {
     totals: Totals,
@@ -138,6 +150,12 @@ impl<'o> Sink<'o> {
         if kept.findings.len() > self.max_findings {
             kept.findings.pop();
         }
+    }
+
+    /// Counts findings that are not listed singly.
+    pub fn count_unlisted(&self, problem: &'static Problem, severity: Severity, n: u64) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.totals.add(problem, severity, n);
     }
 
     /// Takes a file or directory that was not examined.

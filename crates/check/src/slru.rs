@@ -7,6 +7,7 @@ use crate::codes;
 use crate::context::{Cx, Stop, unreadable};
 use crate::finding::{Finding, Place, Severity};
 use crate::inventory::{seen_and_known, unexpected};
+use crate::sink::Counters;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::slru::{PAGES_PER_SEGMENT, Slru, multixact_offset};
 use pgfsck_format::{MultiXactId, MultiXactOffset, TransactionId};
@@ -123,7 +124,15 @@ fn list(cx: &Cx<'_>, slru: Slru) -> Option<BTreeMap<u64, u64>> {
             .and_then(|n| slru.parse_segment_name(n, cx.fmt));
         match (segment, entry.kind) {
             (Some(n), EntryKind::File { bytes, .. }) => {
-                seen_and_known(cx);
+                let path = dir.join(&entry.name);
+                match cx.volume.open(&path) {
+                    Ok(_) => seen_and_known(cx),
+                    // What it says is asked elsewhere, where an unknown fate is no answer: say it here.
+                    Err(e) => {
+                        Counters::add(&cx.sink.counters.files_seen, 1);
+                        unreadable(cx.sink, Place::file(path), &e);
+                    }
+                }
                 files.insert(n, bytes);
             }
             (_, kind) => unexpected(cx, dir.join(&entry.name), &kind),
@@ -162,22 +171,19 @@ fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
     ) else {
         return;
     };
-    let report = |segment: u64, problem, message: String, have: String, expect: String| {
-        // Until recovery has run, the newest pages need not have been written.
-        let newest = segment == last.segment && cx.stop != Stop::Clean;
-        let dir = VolPath::new(range.slru.dir(cx.fmt));
-        let place = Place::file(dir.join(range.slru.segment_name(segment, cx.fmt)));
-        let severity = if newest {
-            Severity::Note
-        } else {
-            Severity::Error
+    let report =
+        |segment: u64, problem, severity, message: String, have: String, expect: String| {
+            // Until recovery has run, the newest pages need not have been written.
+            let newest = segment == last.segment && cx.stop != Stop::Clean;
+            let dir = VolPath::new(range.slru.dir(cx.fmt));
+            let place = Place::file(dir.join(range.slru.segment_name(segment, cx.fmt)));
+            let severity = if newest { Severity::Note } else { severity };
+            cx.sink.report(
+                Finding::new(problem, place, message)
+                    .values(have, expect)
+                    .severity(severity),
+            );
         };
-        cx.sink.report(
-            Finding::new(problem, place, message)
-                .values(have, expect)
-                .severity(severity),
-        );
-    };
     let spans = if range.last < range.first {
         vec![first.segment..=top.segment, 0..=last.segment]
     } else {
@@ -198,6 +204,7 @@ fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
             report(
                 from,
                 &codes::SLRU_SEGMENT_MISSING,
+                Severity::Error,
                 message,
                 "no file".into(),
                 "a file".into(),
@@ -205,7 +212,7 @@ fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
         }
         let page_bytes = u64::from(cx.fmt.block_size);
         for (&n, &bytes) in files.range(span.clone()) {
-            // A segment is full before the next one is begun.
+            // A segment is full before the next one is begun, unless pg_resetwal jumped over its end.
             let pages = if n == last.segment {
                 last.page_in_segment + 1
             } else {
@@ -214,9 +221,16 @@ fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
             if bytes < pages * page_bytes || bytes % page_bytes != 0 {
                 let message = format!("the segment ends too early, though {alive}");
                 let expect = format!("at least {} bytes, in whole pages", pages * page_bytes);
+                let may_be_jumped = n != last.segment && bytes % page_bytes == 0;
+                let severity = if may_be_jumped {
+                    Severity::Warning
+                } else {
+                    Severity::Error
+                };
                 report(
                     n,
                     &codes::SLRU_SEGMENT_SHORT,
+                    severity,
                     message,
                     format!("{bytes} bytes"),
                     expect,

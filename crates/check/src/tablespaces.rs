@@ -53,6 +53,10 @@ pub fn list(cx: &Cx<'_>, version_directory: &str, known: Option<&[Oid]>) -> Dire
         Ok(()) | Err(VolumeError::NotFound) => {}
         Err(e) => {
             out.complete = false;
+            // Every tablespace is out of reach then, and nothing in one is missing for that.
+            let spaces = known.unwrap_or_default().iter();
+            out.unreachable
+                .extend(spaces.filter(|o| ![Oid::PG_DEFAULT, Oid::PG_GLOBAL].contains(o)));
             unreadable(cx.sink, Place::file(links.clone()), &e);
         }
     }

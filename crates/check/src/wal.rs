@@ -17,12 +17,13 @@ use pgfsck_volume::{Entry, EntryKind, VolPath, VolumeError};
 /// Bytes enough for a long page header.
 const HEAD_BYTES: usize = 64;
 
-/// Looks at every file of the write-ahead log.
-pub fn check(cx: &Cx<'_>, control: &ControlFile) {
+/// Looks at every file of the write-ahead log; returns how many bytes its segments have.
+pub fn check(cx: &Cx<'_>, control: &ControlFile) -> u64 {
+    let mut bytes = 0;
     let dir = VolPath::new(cx.fmt.version().wal_dir);
     let result = cx
         .volume
-        .list(&dir, &mut |entry| look(cx, control, &dir, entry));
+        .list(&dir, &mut |entry| bytes += look(cx, control, &dir, entry));
     match result {
         Ok(()) => {}
         Err(VolumeError::NotFound) => cx
@@ -30,10 +31,11 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile) {
             .skip(dir, "there is no write-ahead log in this directory"),
         Err(e) => unreadable(cx.sink, Place::file(dir), &e),
     }
+    bytes
 }
 
-/// One entry of the directory.
-fn look(cx: &Cx<'_>, control: &ControlFile, dir: &VolPath, entry: Entry) {
+/// One entry of the directory; returns the bytes of a segment.
+fn look(cx: &Cx<'_>, control: &ControlFile, dir: &VolPath, entry: Entry) -> u64 {
     use std::os::unix::ffi::OsStrExt;
     let path = dir.join(&entry.name);
     let name = WalFileName::parse(entry.name.as_bytes());
@@ -55,6 +57,7 @@ fn look(cx: &Cx<'_>, control: &ControlFile, dir: &VolPath, entry: Entry) {
         }
         (_, kind) => unexpected(cx, path, &kind),
     }
+    0
 }
 
 /// The files of a directory whose content proves nothing.

@@ -28,11 +28,11 @@
 //! sequence (`unloggedLSN`).
 
 mod fold;
-mod log;
 
 use crate::context::{Cx, Stop};
+use crate::sink::Counters;
+use crate::wal_log::WalLog;
 use fold::Fold;
-use log::Log;
 use pgfsck_format::control::{ControlFile, WalLevel};
 use pgfsck_format::wal::{RecordType, StopReason, WalEnd, WalReader};
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, RelFileLocator, TimeLineId, TransactionId};
@@ -247,7 +247,7 @@ impl WalEvidence {
             Stop::Clean => (Some(control.check_point), None),
             Stop::Standby { redo } | Stop::Unclean { redo } => (None, Some(redo)),
         };
-        let Ok(mut log) = Log::list(cx, timeline) else {
+        let Ok(mut log) = WalLog::list(cx.volume, cx.fmt, timeline) else {
             return Self::default();
         };
         let Some(must_reach) = until.or(redo) else {
@@ -260,6 +260,7 @@ impl WalEvidence {
         let minimal = control.wal_level == WalLevel::Minimal;
         loop {
             let fold = Fold::new(&questions, redo, minimal);
+            let before = log.bytes_read();
             let run = Run {
                 cx,
                 log: &mut log,
@@ -268,6 +269,8 @@ impl WalEvidence {
                 must_reach,
             };
             let (evidence, stopped) = run.from(segment, timeline, fold);
+            let read = log.bytes_read().saturating_sub(before);
+            Counters::add(&cx.sink.counters.bytes_read, read);
             let complete = evidence.is_conclusive();
             let next = stopped.saturating_add(1);
             if complete || next > goal || cx.sink.observer().cancelled() {
@@ -365,7 +368,7 @@ impl WalEvidence {
 /// One stretch of the log under way.
 struct Run<'r, 'a> {
     cx: &'r Cx<'a>,
-    log: &'r mut Log<'a>,
+    log: &'r mut WalLog<'a>,
     system_identifier: u64,
     /// The record that ends the log; `None` if it ends where it ends.
     until: Option<Lsn>,

@@ -1,8 +1,8 @@
 //! Records of real servers' WAL against what each major's own pg_waldump (pg_xlogdump in 9.6) printed
 //! of the same bytes, record for record.
 //!
-//! `fixtures/data/wal/MAJOR` holds the first pages of segments, cut behind the last page that the text
-//! beside them needs. `PGFSCK_WAL_ORACLES=DIR` names a directory with more of the same kind: `MAJOR/`
+//! `fixtures/data/wal/MAJOR` holds a segment cut to its first page and the last ones in use, with what
+//! was printed about those. `PGFSCK_WAL_ORACLES=DIR` names a directory with more of the same kind: `MAJOR/`
 //! with whole segments and `dump.txt`.
 #![allow(
     clippy::unwrap_used,
@@ -12,10 +12,12 @@
 )]
 
 use pgfsck_format::control::ControlFile;
+use pgfsck_format::page::Page;
 use pgfsck_format::wal::{
-    Record, SegmentName, StopReason, WalEnd, WalFileName, WalReader, WalSource,
+    ImageCompression, Record, StopReason, StorageChange, TransactionEnd, WalEnd, WalFileName,
+    WalReader, WalSource, record,
 };
-use pgfsck_format::{ClusterFormat, Lsn, Major};
+use pgfsck_format::{BlockNumber, ClusterFormat, DecodeError, ForkNumber, Lsn, Major};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -158,14 +160,20 @@ fn of_line(line: &str) -> String {
     out
 }
 
-/// Compares a directory with its dump; how many records are alike.
-fn compare(dir: &Path, major: Major) -> usize {
+/// Compares a directory with its dump; how many records are alike, and what stands behind the last.
+fn compare(dir: &Path, major: Major) -> (usize, Option<WalEnd>) {
     let (fmt, _) = format(major);
     let (segments, dump) = load(dir, fmt);
-    let first = Lsn(*segments.0.keys().next().unwrap());
-    let mut reader = WalReader::at_first_record(segments, fmt, None, first).unwrap();
-    let mut alike = 0;
-    for (i, line) in dump.lines().filter(|l| l.starts_with("rmgr: ")).enumerate() {
+    let lines: Vec<&str> = dump.lines().filter(|l| l.starts_with("rmgr: ")).collect();
+    let start = lines[0]
+        .split(", lsn: ")
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap();
+    let mut reader = WalReader::new(segments, fmt, None, start.parse().unwrap());
+    for (i, line) in lines.iter().enumerate() {
         let raw = match reader.next_record() {
             Ok(raw) => raw,
             Err(stop) => panic!("{major}: {stop:?} instead of line {i}: {line}"),
@@ -176,29 +184,142 @@ fn compare(dir: &Path, major: Major) -> usize {
             of_line(line),
             "{major}, record {i}"
         );
-        for block in record.blocks() {
-            if let Some(image) = block.image {
-                let page = image.restore(fmt).unwrap();
-                assert_eq!(page.len(), fmt.block_len());
+        for image in record.blocks().filter_map(|b| b.image) {
+            let page = image.restore(fmt).unwrap();
+            let header = Page::new(&page, BlockNumber(0), fmt).unwrap();
+            assert!(
+                header.is_all_zero() || header.lower() <= header.upper(),
+                "{major}: {line}"
+            );
+        }
+        if let Some(end) = TransactionEnd::decode(&record) {
+            check_transaction(&end.unwrap(), line);
+        }
+        if let Some(change) = StorageChange::decode(&record) {
+            check_storage(&change.unwrap(), line);
+        }
+    }
+    let end = match reader.next_record() {
+        Ok(raw) => panic!("{major}: a record at {} that is not listed", raw.lsn),
+        Err(stop) => match stop.why {
+            StopReason::End(end) => Some(end),
+            StopReason::Source(e) => match e {},
+        },
+    };
+    (lines.len(), end)
+}
+
+/// A commit or abort, against the description.
+fn check_transaction(end: &TransactionEnd, line: &str) {
+    let description = line.split_once(", desc: ").unwrap().1;
+    assert_eq!(end.committed, description.starts_with("COMMIT"), "{line}");
+    let words = |label: &str| -> Vec<String> {
+        let part = description.split(label).nth(1).unwrap_or_default();
+        let part = part.split(';').next().unwrap_or_default();
+        part.split_whitespace().map(str::to_owned).collect()
+    };
+    let subtransactions: Vec<String> = end
+        .subtransactions
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(subtransactions, words("; subxacts:"), "{line}");
+    let dropped = words("; rels:");
+    assert_eq!(end.dropped.len(), dropped.len(), "{line}");
+    for (locator, path) in end.dropped.iter().zip(dropped) {
+        assert!(path.ends_with(&format!("/{}", locator.number)), "{line}");
+    }
+}
+
+/// A file made or cut, or a database made or dropped, against the description.
+fn check_storage(change: &StorageChange, line: &str) {
+    match change {
+        StorageChange::Create { locator, fork } => {
+            let suffix = match fork.unwrap() {
+                ForkNumber::Main => String::new(),
+                fork => format!("_{fork}"),
+            };
+            let path = format!("{}{suffix}", locator.number);
+            assert!(line.trim_end().ends_with(&path), "{line}: {path}");
+        }
+        StorageChange::Truncate { locator, blocks } => {
+            let words = format!("{} to {} blocks", locator.number, blocks.unwrap());
+            assert!(line.contains(&words), "{line}: {words}");
+        }
+        StorageChange::CreateDatabase {
+            database,
+            tablespace,
+            ..
+        } => {
+            assert!(line.contains(&format!("{tablespace}/{database}")), "{line}");
+        }
+        StorageChange::DropDatabase {
+            database,
+            tablespaces,
+        } => {
+            for t in tablespaces {
+                assert!(line.contains(&format!("{t}/{database}")), "{line}");
             }
         }
-        alike += 1;
     }
-    alike
 }
 
 #[test]
 fn records_are_those_that_each_majors_own_program_lists() {
-    for (major, records) in [] as [(Major, usize); 0] {
-        let dir = data(&format!("wal/{major}"));
-        assert_eq!(compare(&dir, major), records, "{major}");
+    for (major, records) in [
+        (Major::V9_6, 279),
+        (Major::V10, 1210),
+        (Major::V11, 1210),
+        (Major::V12, 277),
+        (Major::V13, 1211),
+        (Major::V14, 257),
+        (Major::V15, 257),
+        (Major::V16, 258),
+        (Major::V17, 262),
+        (Major::V18, 272),
+        (Major::V19, 4630),
+    ] {
+        let (alike, _) = compare(&data(&format!("wal/{major}")), major);
+        assert_eq!(alike, records, "{major}");
     }
     if let Some(more) = std::env::var_os("PGFSCK_WAL_ORACLES") {
         for major in Major::ALL {
             let dir = Path::new(&more).join(major.to_string());
             if dir.exists() {
-                println!("{major}: {} records", compare(&dir, major));
+                println!("{major}: {:?}", compare(&dir, major));
             }
+        }
+    }
+}
+
+/// Images of a server of 19 with each `wal_compression`, against what its `pg_waldump --save-fullpage`
+/// restored.
+#[test]
+fn images_are_restored_as_pg_waldump_restores_them() {
+    let (fmt, _) = format(Major::V19);
+    for (name, compression) in [
+        ("none", None),
+        ("pglz", Some(ImageCompression::Pglz)),
+        ("lz4", Some(ImageCompression::Lz4)),
+        ("zstd", Some(ImageCompression::Zstd)),
+    ] {
+        let mut bytes = read(&data(&format!("wal/images/19-{name}.record")));
+        let page = read(&data(&format!("wal/images/19-{name}.page.zst")));
+        assert!(record::crc(&bytes, fmt.order).unwrap().matches());
+        let restored = |bytes: &[u8]| -> Option<Result<Vec<u8>, DecodeError>> {
+            let record = Record::decode(bytes, fmt).ok()?;
+            let image = record.blocks().next()?.image?;
+            assert_eq!(image.compression, compression);
+            Some(image.restore(fmt))
+        };
+        assert_eq!(restored(&bytes), Some(Ok(page)), "{name}");
+        // A damaged stream is an error or another page, never a panic.
+        for at in 49..bytes.len() {
+            bytes[at] ^= 0x55;
+            if let Some(Ok(page)) = restored(&bytes) {
+                assert_eq!(page.len(), fmt.block_len());
+            }
+            bytes[at] ^= 0x55;
         }
     }
 }

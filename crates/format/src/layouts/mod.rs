@@ -66,9 +66,6 @@ pub struct VersionRow {
     /// Whether changes of hash indexes are logged (`access/hash/hash_xlog.c`); before, they are
     /// garbage after any crash.
     pub hash_index_logged: bool,
-    /// Whether a relation is extended by many pages ahead of need (`RelationAddBlocks`), so that
-    /// all-zero pages can stand between others.
-    pub extends_ahead: bool,
     /// Whether views and other storage-less kinds have a non-zero pg_class.relfilenode.
     pub relfilenode_without_storage: bool,
     /// Whether pg_class.relam names the table access method of tables.
@@ -126,7 +123,6 @@ const fn row(
         long_notify_names: n >= Major::V17 as u8,
         sequence_row_has_parameters: n < Major::V10 as u8,
         hash_index_logged: n >= Major::V10 as u8,
-        extends_ahead: n >= Major::V16 as u8,
         relfilenode_without_storage: n < Major::V12 as u8,
         has_table_am: n >= Major::V12 as u8,
     }

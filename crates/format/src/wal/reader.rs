@@ -36,6 +36,14 @@ pub trait WalSource {
     fn read(&mut self, at: Lsn, buf: &mut [u8]) -> Result<usize, Self::Error>;
 }
 
+impl<S: WalSource + ?Sized> WalSource for &mut S {
+    type Error = S::Error;
+
+    fn read(&mut self, at: Lsn, buf: &mut [u8]) -> Result<usize, S::Error> {
+        (**self).read(at, buf)
+    }
+}
+
 /// A record's bytes, whose CRC agrees, and where they lie.
 #[derive(Debug, Clone, Copy)]
 pub struct RawRecord<'a> {

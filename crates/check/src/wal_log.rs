@@ -1,7 +1,9 @@
-//! The segments that lie in the data directory, as one log on the cluster's timeline.
+//! The segments that lie in the data directory, as one log.
+//!
+//! A log ends on one timeline and goes back over its ancestors (`pg_wal/TLI.history`). The segment in
+//! which a timeline was left has been copied to the new one, whose file is the one to read. Files
+//! ending in `.partial` and segments of other timelines are not part of it.
 
-use crate::context::Cx;
-use crate::sink::Counters;
 use pgfsck_format::wal::{SegmentName, WalFileName, WalSource, history};
 use pgfsck_format::{ClusterFormat, Lsn, TimeLineId};
 use pgfsck_volume::{EntryKind, File, VolPath, Volume, VolumeError};
@@ -12,11 +14,13 @@ use std::os::unix::ffi::OsStrExt;
 const HISTORY_LIMIT: u64 = 1 << 20;
 
 /// The log of one cluster: which file holds which segment.
-pub(super) struct Log<'a> {
-    cx: Cx<'a>,
+pub struct WalLog<'a> {
+    volume: &'a dyn Volume,
+    fmt: ClusterFormat,
     dir: VolPath,
     files: BTreeMap<u64, SegmentName>,
     open: Option<(u64, File)>,
+    bytes_read: u64,
 }
 
 /// A timeline, and the segments that may be its own.
@@ -26,20 +30,27 @@ struct Stretch {
     last: u64,
 }
 
-impl<'a> Log<'a> {
+impl<'a> WalLog<'a> {
     /// The log that ends on `timeline`, with what is there of the timelines before.
-    pub(super) fn list(cx: &Cx<'a>, timeline: TimeLineId) -> Result<Self, VolumeError> {
-        let dir = VolPath::new(cx.fmt.version().wal_dir);
-        let stretches = stretches(cx.volume, &dir, timeline, cx.fmt);
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn list(
+        volume: &'a dyn Volume,
+        fmt: ClusterFormat,
+        timeline: TimeLineId,
+    ) -> Result<Self, VolumeError> {
+        let dir = VolPath::new(fmt.version().wal_dir);
+        let stretches = stretches(volume, &dir, timeline, fmt);
         let mut files: BTreeMap<u64, SegmentName> = BTreeMap::new();
-        cx.volume.list(&dir, &mut |entry| {
+        volume.list(&dir, &mut |entry| {
             let EntryKind::File { .. } = entry.kind else {
                 return;
             };
             let Some(WalFileName::Segment(name)) = WalFileName::parse(entry.name.as_bytes()) else {
                 return;
             };
-            let Some(number) = name.number(cx.fmt.wal_segment_bytes) else {
+            let Some(number) = name.number(fmt.wal_segment_bytes) else {
                 return;
             };
             let ours = stretches
@@ -55,26 +66,51 @@ impl<'a> Log<'a> {
             }
         })?;
         Ok(Self {
-            cx: *cx,
+            volume,
+            fmt,
             dir,
             files,
             open: None,
+            bytes_read: 0,
         })
     }
 
     /// The segment that an address lies in.
-    pub(super) fn segment_of(&self, at: Lsn) -> u64 {
-        at.0.checked_div(u64::from(self.cx.fmt.wal_segment_bytes))
+    #[must_use]
+    pub fn segment_of(&self, at: Lsn) -> u64 {
+        at.0.checked_div(u64::from(self.fmt.wal_segment_bytes))
             .unwrap_or(0)
     }
 
     /// The address of a segment's first byte.
-    pub(super) fn start_of(&self, segment: u64) -> Lsn {
-        Lsn(segment.saturating_mul(u64::from(self.cx.fmt.wal_segment_bytes)))
+    #[must_use]
+    pub fn start_of(&self, segment: u64) -> Lsn {
+        Lsn(segment.saturating_mul(u64::from(self.fmt.wal_segment_bytes)))
+    }
+
+    /// The file of a segment, if it is there.
+    #[must_use]
+    pub fn file_of(&self, segment: u64) -> Option<VolPath> {
+        self.files
+            .get(&segment)
+            .map(|name| self.dir.join(name.to_string()))
+    }
+
+    /// The newest segment.
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
+        self.files.keys().next_back().copied()
+    }
+
+    /// How many bytes of it have been read.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
     }
 
     /// The oldest segment from which on no file is missing up to `segment`, if that is there.
-    pub(super) fn oldest_before(&self, segment: u64) -> Option<u64> {
+    #[must_use]
+    pub fn oldest_before(&self, segment: u64) -> Option<u64> {
         let mut oldest = segment;
         self.files.get(&oldest)?;
         while let Some(before) = oldest.checked_sub(1)
@@ -122,7 +158,7 @@ fn stretches(
     out
 }
 
-impl WalSource for &mut Log<'_> {
+impl WalSource for WalLog<'_> {
     type Error = VolumeError;
 
     fn read(&mut self, at: Lsn, buf: &mut [u8]) -> Result<usize, VolumeError> {
@@ -131,7 +167,7 @@ impl WalSource for &mut Log<'_> {
             let Some(name) = self.files.get(&number) else {
                 return Ok(0);
             };
-            match self.cx.volume.open(&self.dir.join(name.to_string())) {
+            match self.volume.open(&self.dir.join(name.to_string())) {
                 Ok(file) => self.open = Some((number, file)),
                 Err(VolumeError::NotFound) => return Ok(0),
                 Err(e) => return Err(e),
@@ -141,7 +177,7 @@ impl WalSource for &mut Log<'_> {
             return Ok(0);
         };
         let got = file.read_at(buf, at.0.saturating_sub(self.start_of(number).0))?;
-        Counters::add(&self.cx.sink.counters.bytes_read, got as u64);
+        self.bytes_read = self.bytes_read.saturating_add(got as u64);
         Ok(got)
     }
 }

@@ -1,0 +1,238 @@
+//! `pgfsck wal records`: one line per record, as pg_waldump's or as JSON.
+
+use super::{Wal, open};
+use crate::args::{WalFormat, WalRecordsArgs};
+use pgfsck_format::wal::{BlockRef, Record};
+use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Major, RelFileLocator, TransactionId};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// Prints the records that are asked for.
+pub fn run(args: &WalRecordsArgs) -> anyhow::Result<ExitCode> {
+    let volume = open(&args.data, args.datadir.as_deref())?;
+    let mut wal = Wal::open(&volume)?;
+    let filter = Filter {
+        rmgrs: args.rmgr.clone(),
+        xid: args.xid.map(TransactionId),
+        relation: args.relation,
+        fork: args.fork.map(Into::into),
+        block: args.block.map(BlockNumber),
+    };
+    let major = wal.fmt.major;
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut out = io::BufWriter::with_capacity(1 << 16, anstream::stdout().lock());
+    let ended = wal.read(args.start, args.end, |raw| {
+        let record = raw.decode()?;
+        if filter.lets_pass(&record) {
+            let line = match args.format {
+                WalFormat::Text => text(raw.lsn, &record, major),
+                WalFormat::Jsonl => json(raw.lsn, &record, major).to_string(),
+            };
+            writeln!(out, "{line}")?;
+            left -= 1;
+        }
+        Ok(left > 0)
+    })?;
+    out.flush()?;
+    drop(out);
+    Ok(wal.conclude(ended))
+}
+
+/// Which records are wanted; what is not set lets all pass.
+#[derive(Debug, Default)]
+struct Filter {
+    rmgrs: Vec<String>,
+    xid: Option<TransactionId>,
+    relation: Option<RelFileLocator>,
+    fork: Option<ForkNumber>,
+    block: Option<BlockNumber>,
+}
+
+impl Filter {
+    fn lets_pass(&self, record: &Record<'_>) -> bool {
+        let name = record.header.rmgr.name();
+        let by_rmgr =
+            self.rmgrs.is_empty() || self.rmgrs.iter().any(|r| r.eq_ignore_ascii_case(&name));
+        by_rmgr
+            && self.xid.is_none_or(|x| x == record.header.xid)
+            && (!self.asks_for_blocks() || record.blocks().any(|b| self.is_wanted(&b)))
+    }
+
+    fn asks_for_blocks(&self) -> bool {
+        self.relation.is_some() || self.fork.is_some() || self.block.is_some()
+    }
+
+    fn is_wanted(&self, block: &BlockRef<'_>) -> bool {
+        self.relation.is_none_or(|r| r == block.locator)
+            && self.fork.is_none_or(|f| block.fork() == Some(f))
+            && self.block.is_none_or(|b| b == block.block)
+    }
+}
+
+/// `tablespace/database/number`.
+fn relation(locator: RelFileLocator) -> String {
+    format!(
+        "{}/{}/{}",
+        locator.tablespace, locator.database, locator.number
+    )
+}
+
+/// The fork's name, or its number if it has none.
+fn fork(block: &BlockRef<'_>) -> String {
+    block
+        .fork()
+        .map_or_else(|| block.fork_number.to_string(), |f| f.name().to_owned())
+}
+
+/// As pg_waldump prints a record, without what its resource manager describes.
+pub fn text(lsn: Lsn, record: &Record<'_>, major: Major) -> String {
+    let header = record.header;
+    let kind = record.record_type();
+    let mut line = format!(
+        "rmgr: {:<11} len (rec/tot): {:6}/{:6}, tx: {:10}, lsn: {}, prev {}, desc: {}",
+        kind.rmgr.name(),
+        record.bytes_without_images(),
+        header.total_bytes,
+        header.xid,
+        wide(lsn),
+        wide(header.prev),
+        kind.name(major),
+    );
+    for b in record.blocks() {
+        let _ = write!(line, ", blkref #{}: rel {}", b.id, relation(b.locator));
+        if b.fork() != Some(ForkNumber::Main) {
+            let _ = write!(line, " fork {}", fork(&b));
+        }
+        let _ = write!(line, " blk {}", b.block);
+        match b.image {
+            Some(i) if i.apply => line.push_str(" FPW"),
+            Some(_) => line.push_str(" FPW for WAL verification"),
+            None => {}
+        }
+    }
+    line
+}
+
+/// `%X/%08X`, as pg_waldump prints it in this place.
+fn wide(lsn: Lsn) -> String {
+    format!("{:X}/{:08X}", lsn.0 >> 32, lsn.0 & 0xFFFF_FFFF)
+}
+
+/// One record as one JSON object.
+pub fn json(lsn: Lsn, record: &Record<'_>, major: Major) -> Value {
+    let header = record.header;
+    let kind = record.record_type();
+    let blocks: Vec<Value> = record.blocks().map(|b| block_json(&b)).collect();
+    json!({
+        "lsn": lsn.to_string(),
+        "prev": header.prev.to_string(),
+        "rmgr": kind.rmgr.name(),
+        "record": kind.name(major),
+        "xid": header.xid.0,
+        "length": record.bytes_without_images(),
+        "total_length": header.total_bytes,
+        "blocks": blocks,
+    })
+}
+
+fn block_json(block: &BlockRef<'_>) -> Value {
+    let image = block.image.map(|i| {
+        json!({
+            "bytes": i.bytes.len(),
+            "hole": i.hole_bytes,
+            "compression": i.compression.map(|c| c.name()),
+            "apply": i.apply,
+        })
+    });
+    json!({
+        "id": block.id,
+        "relation": relation(block.locator),
+        "fork": fork(block),
+        "block": block.block.0,
+        "image": image,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgfsck_format::ClusterFormat;
+    use pgfsck_format::control::ControlFile;
+
+    fn data(path: &str) -> Vec<u8> {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/data");
+        std::fs::read(dir.join(path)).expect(path)
+    }
+
+    fn format() -> ClusterFormat {
+        let control = ControlFile::decode(&data("oracle/19/pg_control"))
+            .expect("pg_control")
+            .control;
+        control.cluster_format().expect("a format")
+    }
+
+    #[test]
+    fn a_record_as_text_and_as_json() {
+        let bytes = data("wal/images/19-pglz.record");
+        let record = Record::decode(&bytes, format()).expect("a record");
+        let line = text(Lsn(0x1_0000_0028), &record, Major::V19);
+        let prev = record.header.prev;
+        let xid = record.header.xid;
+        let (length, total) = (record.bytes_without_images(), bytes.len());
+        let name = record.record_type().name(Major::V19);
+        let rmgr = record.header.rmgr.name();
+        assert_eq!(
+            line,
+            format!(
+                "rmgr: {rmgr:<11} len (rec/tot): {length:6}/{total:6}, tx: {xid:10}, lsn: 1/00000028, prev 0/{:08X}, desc: {name}, blkref #0: rel 1663/5/1247 blk 14 FPW",
+                prev.0
+            )
+        );
+        let v = json(Lsn(0x1_0000_0028), &record, Major::V19);
+        assert_eq!(v["lsn"], "1/28");
+        assert_eq!(
+            (&v["length"], &v["total_length"]),
+            (&json!(length), &json!(total))
+        );
+        let image = json!({"bytes": total - length as usize, "hole": 1400, "compression": "pglz", "apply": true});
+        let block = json!({"id": 0, "relation": "1663/5/1247", "fork": "main", "block": 14, "image": image});
+        assert_eq!(v["blocks"], json!([block]));
+    }
+
+    #[test]
+    fn filters_ask_for_all_of_it() {
+        let bytes = data("wal/images/19-lz4.record");
+        let record = Record::decode(&bytes, format()).expect("a record");
+        let locator = record.blocks().next().expect("a block").locator;
+        let passes = |filter: Filter| filter.lets_pass(&record);
+        assert!(passes(Filter::default()));
+        assert!(passes(Filter {
+            rmgrs: vec!["gin".into(), record.header.rmgr.name().to_lowercase()],
+            ..Filter::default()
+        }));
+        assert!(!passes(Filter {
+            rmgrs: vec!["gin".into()],
+            ..Filter::default()
+        }));
+        assert!(passes(Filter {
+            relation: Some(locator),
+            fork: Some(ForkNumber::Main),
+            ..Filter::default()
+        }));
+        assert!(!passes(Filter {
+            relation: Some(locator),
+            fork: Some(ForkNumber::Vm),
+            ..Filter::default()
+        }));
+        assert!(!passes(Filter {
+            block: Some(BlockNumber(u32::MAX)),
+            ..Filter::default()
+        }));
+        assert!(!passes(Filter {
+            xid: Some(TransactionId(u32::MAX)),
+            ..Filter::default()
+        }));
+    }
+}
