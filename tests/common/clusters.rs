@@ -109,6 +109,11 @@ pub fn fresh(major: &'static str) -> Option<&'static Stopped> {
 pub fn used(major: &'static str) -> Option<&'static Stopped> {
     shared("used", major, |dir, server| {
         let mut cluster = server.init(dir, &InitOptions::default()).expect("initdb");
+        // The whole log stays, as in a cluster with an archive: it is a witness as well.
+        match cluster.server().number() {
+            ..=12 => cluster.set("wal_keep_segments", "64"),
+            _ => cluster.set("wal_keep_size", "1GB"),
+        };
         cluster.start().expect("a start");
         cluster.sql("postgres", PROBE).expect("the probe");
         for statement in PROBE_VACUUM {

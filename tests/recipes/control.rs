@@ -1,5 +1,6 @@
 //! pg_control, the relation maps, and everything that names a version.
 
+use pgfsck_format::control::ControlFile;
 use pgfsck_format::{ByteOrder, Major};
 
 use super::Recipe;
@@ -306,6 +307,26 @@ pub fn without_checksums(g: &mut Ground) {
     let at = crc_at(&g.read(CONTROL)) - 36;
     assert_eq!(word(&g.read(CONTROL), at), 1, "it has checksums");
     change_control(g, at, 0, true);
+}
+
+/// Removes the log before the last checkpoint, as the server itself does in time.
+pub fn forget_log(g: &mut Ground) {
+    let control = ControlFile::decode(&g.read(CONTROL))
+        .expect("pg_control")
+        .control;
+    let segment = control.check_point_copy.redo.0 / u64::from(control.xlog_seg_size);
+    let (high, low) = (segment / 256, segment % 256);
+    let oldest = format!("{:08X}{high:08X}{low:08X}", 1);
+    for entry in std::fs::read_dir(g.at("pg_wal")).expect("pg_wal") {
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("UTF-8");
+        if name.len() == 24 && name < oldest {
+            g.remove(&format!("pg_wal/{name}"));
+        }
+    }
 }
 
 fn map_of(g: &Ground, database: &str) -> String {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::Recipe;
-use super::control::version_directory;
+use super::control::{forget_log, version_directory};
 use crate::common::{BLOCK, Ground};
 
 /// A database of which nothing else is needed.
@@ -123,8 +123,16 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "a table of which pg_class counted the pages is cut",
         code: "relation.truncated",
-        // An interrupted VACUUM can leave such a count, so that it proves nothing by itself.
-        apply: |g| cut(g, "probe", "analyzed", 10, "note"),
+        apply: |g| {
+            // An interrupted VACUUM can leave such a count, so that it proves nothing by itself.
+            forget_log(g);
+            cut(g, "probe", "analyzed", 10, "note");
+        },
+    },
+    Recipe {
+        name: "a table of which the log has the pages is cut",
+        code: "relation.truncated",
+        apply: |g| cut(g, "probe", "analyzed", 10, "error"),
     },
     Recipe {
         name: "a catalog is cut",
@@ -182,7 +190,10 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "a table without witnesses is cut inside a block",
         code: "page.partial",
-        apply: |g| cut_inside(g, "probe", "plain", 10 * BLOCK + 8191, None),
+        apply: |g| {
+            forget_log(g);
+            cut_inside(g, "probe", "plain", 10 * BLOCK + 8191, None);
+        },
     },
     Recipe {
         name: "an index is cut inside a block",
@@ -225,7 +236,10 @@ pub const RECIPES: &[Recipe] = &[
             let (small, large) = (g.probe("same_small"), g.probe("same_large"));
             let blocks = g.blocks(&small);
             g.swap(&small, &large);
+            let last = g.blocks(&small) - 1;
             g.expect("relation.truncated", &large, Some(blocks));
+            // The log knows which file the newest page was written for.
+            g.expect("relation.wrong-content", &small, Some(last));
             // And of rows in its last page that are not there.
             g.may("index.tid-invalid", &g.probe("same_large_pkey"));
         },
@@ -262,15 +276,18 @@ pub const RECIPES: &[Recipe] = &[
     },
     Recipe {
         name: "the files of two indexes are swapped",
-        code: "relation.truncated",
+        code: "relation.wrong-content",
         apply: |g| {
-            // The larger table's index speaks of pages that the smaller table never had.
-            let small = g.probe("same_small");
-            let blocks = g.blocks(&small);
             let (one, other) = (g.probe("same_small_pkey"), g.probe("same_large_pkey"));
+            let (ours, theirs) = (g.blocks(&one), g.blocks(&other));
             g.swap(&one, &other);
-            g.expect("relation.truncated", &small, Some(blocks));
-            // And of rows in its last page that are not there.
+            // The log knows which files the newest pages were written for.
+            g.expect("relation.wrong-content", &one, Some(theirs - 1));
+            g.expect("relation.wrong-content", &other, Some(ours - 1));
+            // And that the shorter file was longer here.
+            g.may("relation.truncated", &other);
+            // By the larger index the smaller table lacks pages, and rows in its last one.
+            g.may("relation.truncated", &g.probe("same_small"));
             g.may("index.tid-invalid", &one);
         },
     },

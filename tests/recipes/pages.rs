@@ -1,7 +1,7 @@
 //! Single pages: a changed byte, zeros, another page's content.
 
 use super::Recipe;
-use super::control::without_checksums;
+use super::control::{forget_log, without_checksums};
 use crate::common::{BLOCK, Ground};
 
 /// Fields of the page header.
@@ -158,15 +158,15 @@ pub const RECIPES: &[Recipe] = &[
         name: "a page of a table without witnesses is zero",
         code: "page.zeroed",
         apply: |g| {
-            // From 16 on the server extends relations ahead of need, and an error can leave a zero
-            // page between others; before, only the rare crash of a process in the right moment.
-            let severity = if g.base.major >= 16 {
-                "note"
-            } else {
-                "warning"
-            };
-            zeroed(g, "plain", 5, severity);
+            // An extension of the table that was interrupted leaves such a page too.
+            forget_log(g);
+            zeroed(g, "plain", 5, "note");
         },
+    },
+    Recipe {
+        name: "a page of a table is zero, and the log has its content",
+        code: "page.zeroed",
+        apply: |g| zeroed(g, "plain", 5, "error"),
     },
     Recipe {
         name: "a leaf page of an index is zero",

@@ -51,12 +51,13 @@ impl Examination<'_> {
         let known = catalog.tablespaces_complete.then_some(known.as_slice());
         let directories = tablespaces::list(cx, &catalog.paths.version_directory(), known);
         self.check_versions(own, &catalog, &directories);
-        if let Some(control) = self.control {
-            slru::check(cx, control, oldest(&catalog));
-        }
+        let sound = self
+            .control
+            .is_none_or(|c| slru::check(cx, c, oldest(&catalog)));
         let inserters = Inserters {
             volume: cx.volume,
             log: &catalog.transactions.log,
+            sound,
         };
         let suspicions = Suspicions::new(cx.level, log_bytes);
         let databases = Databases {

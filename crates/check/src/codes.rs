@@ -294,6 +294,17 @@ pub static RELATION_SEGMENT_MISSING: Problem = Problem {
     source: "mdnblocks and _mdfd_openseg, storage/smgr/md.c; 9.6-19",
 };
 
+/// `relation.segment-oversized`.
+pub static RELATION_SEGMENT_OVERSIZED: Problem = Problem {
+    name: "relation.segment-oversized",
+    severity: Severity::Error,
+    meaning: "A segment file is larger than a segment can be: the server stops with \"segment too big\" when it reads the relation.",
+    checked: "No segment file has more than relseg_size blocks.",
+    innocent: "None, unless the cluster was made by a build with another segment size, which pg_control says.",
+    advice: "Find out what was appended; the blocks beyond the limit were not examined.",
+    source: "mdnblocks, storage/smgr/md.c; 9.6-19",
+};
+
 /// `relation.segment-short`.
 pub static RELATION_SEGMENT_SHORT: Problem = Problem {
     name: "relation.segment-short",
@@ -343,7 +354,7 @@ pub static FILE_UNCLAIMED: Problem = Problem {
     name: "file.unclaimed",
     severity: Severity::Note,
     meaning: "A relation file that no catalog row claims, in a place where that proves nothing yet.",
-    checked: "As for file.orphan, where the catalog lost pages, or the write-ahead log is still to be replayed and may bring the row.",
+    checked: "As for file.orphan, where the catalog lost pages, the commit log is damaged, or the write-ahead log is still to be replayed and may bring the row.",
     innocent: "A transaction that was running at the crash, or one whose commit is only in the write-ahead log.",
     advice: "Nothing now. Audit again after recovery and a clean stop.",
     source: "heap_create, catalog/heap.c",
@@ -470,6 +481,17 @@ pub static TABLESPACE_FOREIGN: Problem = Problem {
     source: "TABLESPACE_VERSION_DIRECTORY, common/relpath.h; 9.6-19",
 };
 
+/// `slru.page-zeroed`.
+pub static SLRU_PAGE_ZEROED: Problem = Problem {
+    name: "slru.page-zeroed",
+    severity: Severity::Error,
+    meaning: "A page of the commit log is all zero although all of its transactions were given out: it says of each that it never ended, and rows silently disappear or come back.",
+    checked: "Pages of pg_xact of which every transaction id is in the range that pg_control says is alive; and page 0 while it is alive, where ids 1 and 2 are always marked as committed.",
+    innocent: "None.",
+    advice: "Restore the file from the same backup. Files of zeros in pg_xact are a folk remedy that loses data.",
+    source: "ZeroCLOGPage and BootStrapCLOG, access/transam/clog.c; 9.6-19",
+};
+
 /// `slru.segment-missing`.
 pub static SLRU_SEGMENT_MISSING: Problem = Problem {
     name: "slru.segment-missing",
@@ -490,6 +512,17 @@ pub static SLRU_SEGMENT_SHORT: Problem = Problem {
     innocent: "In a directory that was not cleanly stopped the newest pages may not have been written yet: recovery makes them. After pg_resetwal has set an id far ahead, the segment before stays short for ever: one that ends at a page and is not the last gives a warning.",
     advice: "Restore the file from the same backup.",
     source: "SlruPhysicalReadPage, access/transam/slru.c; 9.6-19",
+};
+
+/// `wal.segment-missing`.
+pub static WAL_SEGMENT_MISSING: Problem = Problem {
+    name: "wal.segment-missing",
+    severity: Severity::Error,
+    meaning: "The write-ahead log segment from which the server starts is not there: the server stops with \"could not locate a valid checkpoint record\".",
+    checked: "The segment that holds the checkpoint in pg_control, or the redo point after an unclean stop.",
+    innocent: "A backup without its log, or a standby: the segment may come from the archive. Then it is a note.",
+    advice: "Put the segment there from the archive or from the backup's own log. Only if it is lost, and after copying everything, think of pg_resetwal.",
+    source: "InitWalRecovery, access/transam/xlogrecovery.c; 9.6-19",
 };
 
 /// `wal.sysid-mismatch`.
@@ -639,6 +672,7 @@ pub static ALL: &[&Problem] = &[
     &RELATION_MAIN_FORK_MISSING,
     &RELATION_INIT_FORK_MISSING,
     &RELATION_SEGMENT_MISSING,
+    &RELATION_SEGMENT_OVERSIZED,
     &RELATION_SEGMENT_SHORT,
     &RELATION_TRUNCATED,
     &RELATION_WRONG_CONTENT,
@@ -655,8 +689,10 @@ pub static ALL: &[&Problem] = &[
     &TABLESPACE_LINK_BROKEN,
     &TABLESPACE_ORPHAN,
     &TABLESPACE_FOREIGN,
+    &SLRU_PAGE_ZEROED,
     &SLRU_SEGMENT_MISSING,
     &SLRU_SEGMENT_SHORT,
+    &WAL_SEGMENT_MISSING,
     &WAL_SYSID_MISMATCH,
     &CATALOG_LAYOUT_UNKNOWN,
     &CATALOG_UNREADABLE,

@@ -104,8 +104,18 @@ impl Databases<'_> {
                     database.name
                 ),
             );
-            cx.sink
-                .report(finding.values("datconnlimit -2", "-1 or more"));
+            // Recovery may find that the DROP was finished, or that it never was.
+            let settled = cx.standing().is_settled();
+            let severity = if settled {
+                Severity::Warning
+            } else {
+                Severity::Note
+            };
+            cx.sink.report(
+                finding
+                    .values("datconnlimit -2", "-1 or more")
+                    .severity(severity),
+            );
             for directory in self.list(database.oid) {
                 self.pages_only(&directory, &named);
             }
@@ -224,7 +234,14 @@ impl Databases<'_> {
         };
         let claimed = pass.run();
         for directory in directories {
-            orphans::check(&self.cx, directory, Some(catalog), &claimed, database);
+            orphans::check(
+                &self.cx,
+                directory,
+                catalog,
+                self.inserters.sound,
+                &claimed,
+                database,
+            );
         }
     }
 

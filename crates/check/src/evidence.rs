@@ -97,7 +97,11 @@ impl<'a> DatabasePass<'a> {
         }
         let mut hints: Vec<Witness> = heap.fsm_beyond.iter().cloned().collect();
         for index in indexes {
-            beyond.extend(index.beyond.map(|w| (format!("index {}", index.name), w)));
+            beyond.extend(
+                index
+                    .beyond
+                    .map(|w| (format!("index {} ({})", index.name, w.place.path), w)),
+            );
             hints.extend(index.ranges_beyond);
             for (block, at) in index.into_zero {
                 let why = || {
@@ -220,10 +224,12 @@ impl<'a> DatabasePass<'a> {
         } else {
             "the end is gone".to_owned()
         };
-        let message = format!(
-            "{what}: {who} speaks of block {} ({}, {} such statements)",
-            w.block, w.place.path, w.count
-        );
+        let times = if w.count > 1 {
+            format!(", and {} more such statements", w.count - 1)
+        } else {
+            String::new()
+        };
+        let message = format!("{what}: {who} speaks of block {}{times}", w.block);
         let finding = Finding::new(problem, at, message)
             .values(
                 format!("{blocks} blocks"),

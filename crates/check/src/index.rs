@@ -9,6 +9,7 @@ use crate::maps::Witness;
 use crate::scan::PageCheck;
 use pgfsck_format::access::brin::{BrinMeta, revmap};
 use pgfsck_format::access::btree::{BtreeOpaque, TupleKind, classify};
+use pgfsck_format::access::hash::{HashMeta, HashOpaque, flags as hash_flags};
 use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::access::{AccessMethod, LinkKind, PageKind, block_links, heap_tids};
 use pgfsck_format::attribute::AttributeShape;
@@ -167,6 +168,22 @@ impl<'h> IndexCheck<'h> {
         self.held.push(finding.values(have, expect));
     }
 
+    /// The first pages of a hash index's buckets: nothing leads to them but arithmetic over the meta page.
+    fn reference_buckets(&mut self, page: &Page<'_>) {
+        if HashOpaque::decode(page).flags & hash_flags::TYPE != hash_flags::META {
+            return;
+        }
+        let Ok(meta) = HashMeta::decode(page) else {
+            return;
+        };
+        // No more buckets than blocks: a hostile count costs nothing.
+        for bucket in 0..=meta.max_bucket.min(self.blocks) {
+            if let Some(block) = meta.bucket_block(bucket).filter(|b| b.0 < self.blocks) {
+                self.referenced.insert(block);
+            }
+        }
+    }
+
     /// Ranges that a BRIN index knows, against the table's end.
     fn check_ranges(&mut self, page: &Page<'_>, at: &Place, kind: PageKind) {
         if kind == PageKind::BrinMeta {
@@ -227,6 +244,7 @@ impl PageCheck for IndexCheck<'_> {
         }
         keep_newest(&mut self.newest, page);
         match self.am {
+            AccessMethod::Hash => self.reference_buckets(page),
             AccessMethod::Btree => self.check_key(page, at),
             AccessMethod::Brin => self.check_ranges(page, at, kind),
             _ => {}

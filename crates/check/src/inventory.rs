@@ -114,6 +114,15 @@ fn take(cx: &Cx<'_>, dir: &mut RelationDirectory, entry: Entry) {
     let path = || dir.path.join(&entry.name);
     let name = DatabaseFileName::classify(entry.name.as_bytes());
     match (name, entry.kind) {
+        // No block number reaches into such a segment, so no server makes it.
+        (DatabaseFileName::Relation(name), kind)
+            if u64::from(name.segment) * u64::from(cx.fmt.segment_blocks) > u64::from(u32::MAX) =>
+        {
+            unexpected(cx, path(), &kind);
+        }
+        (DatabaseFileName::Relation(_), kind @ (EntryKind::Directory | EntryKind::Special(_))) => {
+            unexpected(cx, path(), &kind);
+        }
         (DatabaseFileName::Relation(name), kind) => {
             let (regular, bytes, modified) = match &kind {
                 EntryKind::File { bytes, modified } => (true, *bytes, *modified),

@@ -68,6 +68,8 @@ pub struct VmCheck<'h> {
     pub beyond: Option<Witness>,
     /// All-zero heap blocks that have a bit, with where the bit stands.
     pub zeroed: Vec<(BlockNumber, Place)>,
+    /// Heap blocks whose bits were compared, and those that contradict their pages.
+    pub compared: (u64, u64),
     /// Bits that contradict the heap's pages.
     pub held: Held,
 }
@@ -82,6 +84,7 @@ impl<'h> VmCheck<'h> {
             heap_blocks,
             beyond: None,
             zeroed: Vec::new(),
+            compared: (0, 0),
             held: Held::default(),
         }
     }
@@ -105,6 +108,7 @@ impl PageCheck for VmCheck<'_> {
             } else if self.heap.is_lost(block) {
                 // The page is known to be bad: nothing more can be said of it.
             } else {
+                self.compared.0 += 1;
                 let problem = if bits.all_frozen && !bits.all_visible {
                     Some((
                         "all-frozen, not all-visible",
@@ -119,6 +123,7 @@ impl PageCheck for VmCheck<'_> {
                     None
                 };
                 if let Some((have, expect)) = problem {
+                    self.compared.1 += 1;
                     let message =
                         format!("the visibility map's bits for heap block {block} are wrong");
                     let finding = Finding::new(&codes::VM_BIT_INVALID, at.clone(), message);
@@ -131,6 +136,10 @@ impl PageCheck for VmCheck<'_> {
     fn merge(&mut self, later: Self) {
         Witness::merge(&mut self.beyond, later.beyond);
         self.zeroed.extend(later.zeroed);
+        self.compared = (
+            self.compared.0 + later.compared.0,
+            self.compared.1 + later.compared.1,
+        );
         self.held.append(later.held);
     }
 }

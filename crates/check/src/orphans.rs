@@ -11,7 +11,7 @@ use crate::inventory::{RelFile, RelationDirectory};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::segments::chain;
 use crate::sink::Counters;
-use pgfsck_catalog::{DatabaseCatalog, RowFate};
+use pgfsck_catalog::{Claim, DatabaseCatalog, RowFate};
 use pgfsck_format::{ForkNumber, RelFileLocator};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -22,7 +22,8 @@ use std::time::SystemTime;
 pub fn check(
     cx: &Cx<'_>,
     directory: &RelationDirectory,
-    catalog: Option<&DatabaseCatalog>,
+    catalog: &DatabaseCatalog,
+    log_is_sound: bool,
     claimed: &HashSet<RelFileLocator>,
     database: &Arc<DatabaseRef>,
 ) {
@@ -42,7 +43,7 @@ pub fn check(
             fork: Some(first.name.fork),
             ..Place::default()
         };
-        let standing = judge(cx, files, catalog, locator, place.clone());
+        let standing = judge(cx, files, (catalog, log_is_sound), locator, place.clone());
         Counters::add(
             &cx.sink.counters.files_examined,
             files.iter().filter(|f| f.regular).count() as u64,
@@ -76,7 +77,7 @@ pub fn scan_unclaimed(cx: &Cx<'_>, directory: &RelationDirectory, database: &Arc
 fn judge(
     cx: &Cx<'_>,
     files: &[RelFile],
-    catalog: Option<&DatabaseCatalog>,
+    (catalog, log_is_sound): (&DatabaseCatalog, bool),
     locator: RelFileLocator,
     place: Place,
 ) -> Standing {
@@ -88,31 +89,28 @@ fn judge(
             .report(Finding::new(&codes::FILE_TEMPORARY, place, message));
         return Standing::Discarded;
     }
-    let claims = catalog.map_or(&[][..], |c| c.claims_on(locator));
+    let claims = catalog.claims_on(locator);
+    let describe_claim = |c: &Claim| c.describe(&catalog.names, catalog.schema(c.namespace));
     let open = claims
         .iter()
         .find(|c| matches!(c.fate, RowFate::InsertedInProgress { .. }));
     if let Some(claim) = open {
         // A prepared transaction's relation is nobody's yet and must not be removed.
-        let known = catalog.map_or(String::new(), |c| {
-            claim.describe(&c.names, c.schema(claim.namespace))
-        });
-        let message = format!("no counting catalog row claims it yet: {known}; {what}");
+        let message = format!(
+            "no counting catalog row claims it yet: {}; {what}",
+            describe_claim(claim)
+        );
         cx.sink.report(
             Finding::new(&codes::FILE_UNCLAIMED, place, message)
                 .advice("Nothing: COMMIT PREPARED or ROLLBACK PREPARED decides."),
         );
         return cx.standing();
     }
-    let origin = claims
-        .first()
-        .zip(catalog)
-        .map(|(claim, c)| claim.describe(&c.names, c.schema(claim.namespace)));
-    let origin = origin.map_or_else(
+    let origin = claims.first().map_or_else(
         || "no row tells its origin".to_owned(),
-        |o| format!("it was {o}"),
+        |c| format!("it was {}", describe_claim(c)),
     );
-    let complete = catalog.is_some_and(|c| c.complete);
+    let complete = catalog.complete && log_is_sound;
     let settled = cx.standing().is_settled();
     if settled
         && complete
@@ -136,6 +134,8 @@ fn judge(
     } else {
         let why = if complete {
             "the write-ahead log still to be replayed may bring its row"
+        } else if catalog.complete {
+            "the commit log is damaged, and may have forgotten who made it"
         } else {
             "the catalog could not be read whole"
         };

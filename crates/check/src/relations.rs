@@ -122,6 +122,9 @@ impl<'a> DatabasePass<'a> {
             .iter()
             .find(|d| d.tablespace == locator.tablespace);
         let files = directory.map_or(&[][..], |d| d.of(locator.number));
+        if files.iter().any(|f| !f.regular) {
+            return None; // a link that was not followed stands in its place, which has been said
+        }
         let settled = self.cx.standing().is_settled();
         let mut forks = BTreeMap::new();
         if let Some(directory) = directory {
@@ -305,7 +308,7 @@ impl<'a> DatabasePass<'a> {
 
     /// A heap and its maps.
     fn examine_heap(&self, target: &Target<'a>) -> Option<ScannedHeap> {
-        self.scan_headers(target, |f| f == ForkNumber::Init);
+        self.examine_init(target);
         let Some(files) = self.files(target, ForkNumber::Main) else {
             self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
             return None;
@@ -362,11 +365,27 @@ impl<'a> DatabasePass<'a> {
             let vm = scan(&self.cx, &files, || {
                 VmCheck::new(self.cx.fmt, &heap.summary, heap.blocks)
             });
-            vm.held.report(self.cx.sink);
+            let (compared, wrong) = vm.compared;
+            if wrong * 2 > compared && compared >= 8 {
+                let what = format!(
+                    "{wrong} of {compared} blocks of the visibility map contradict the table's pages"
+                );
+                let message = format!("{what}: one of the two files is another relation's");
+                let finding = Finding::new(
+                    &codes::RELATION_WRONG_CONTENT,
+                    target.place.clone(),
+                    message,
+                );
+                self.cx
+                    .sink
+                    .report(finding.values(what, "a map of this table"));
+            } else {
+                vm.held.report(self.cx.sink);
+            }
             if let Some(w) = vm.beyond {
                 heap.evidence
                     .beyond
-                    .push(("the visibility map".to_owned(), w));
+                    .push((format!("the visibility map ({})", w.place.path), w));
             }
             for (block, _) in vm.zeroed {
                 heap.evidence
@@ -381,26 +400,96 @@ impl<'a> DatabasePass<'a> {
         }
     }
 
-    /// A sequence.
-    fn examine_sequence(&self, target: &Target<'a>) {
-        self.scan_headers(target, |f| f != ForkNumber::Main);
-        let Some(files) = self.files(target, ForkNumber::Main) else {
+    /// What an unlogged relation is reset to after a crash: an empty heap, or an index or a sequence as it
+    /// is when it is made.
+    fn examine_init(&self, target: &Target<'a>) {
+        let Some(files) = self.files(target, ForkNumber::Init) else {
             return;
         };
-        let check = scan(&self.cx, &files, || SequenceCheck::new(self.cx.fmt));
+        let am = self
+            .catalog
+            .access_method(target.relation)
+            .and_then(|a| AccessMethod::from_oid(a.oid));
+        match (target.relation.kind, am) {
+            (RelKind::Sequence, _) => self.examine_sequence_fork(target, &files),
+            (RelKind::Index, Some(am)) => self.examine_init_index(target, &files, am),
+            _ => {
+                scan(&self.cx, &files, HeaderOnly::default);
+            }
+        }
+    }
+
+    /// An empty index: its fixed pages, and none of them zero.
+    fn examine_init_index(&self, target: &Target<'a>, files: &ForkFiles, am: AccessMethod) {
+        let blocks = target.forks.get(&ForkNumber::Init).map_or(0, |c| c.blocks);
+        let check = scan(&self.cx, files, || IndexCheck::new(am, blocks, None, None));
+        if !files.standing.is_settled() {
+            return;
+        }
+        let zeroed: Vec<BlockNumber> = check.zeroed().collect();
+        check.held.report(self.cx.sink);
+        for block in zeroed {
+            let why = "the index is reset to this page after a crash";
+            self.report_zeroed(
+                &files.place,
+                files,
+                block,
+                "the page is all zero",
+                why,
+                Severity::Error,
+            );
+        }
+        let least = init_blocks(am);
+        if blocks < least {
+            let path = files
+                .segments
+                .first()
+                .map_or_else(|| target.place.path.clone(), |s| s.path.clone());
+            let at = Place {
+                path,
+                block: Some(BlockNumber(blocks)),
+                ..files.place.clone()
+            };
+            let finding = Finding::new(
+                &codes::RELATION_TRUNCATED,
+                at,
+                "the init fork has fewer pages than an empty index",
+            );
+            self.cx
+                .sink
+                .report(finding.values(format!("{blocks} blocks"), format!("{least} blocks")));
+        }
+    }
+
+    /// A sequence.
+    fn examine_sequence(&self, target: &Target<'a>) {
+        self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
+        self.examine_init(target);
+        if let Some(files) = self.files(target, ForkNumber::Main) {
+            self.examine_sequence_fork(target, &files);
+        }
+    }
+
+    /// The one page of a sequence, or of its init fork.
+    fn examine_sequence_fork(&self, target: &Target<'a>, files: &ForkFiles) {
+        let check = scan(&self.cx, files, || SequenceCheck::new(self.cx.fmt));
         if files.standing == Standing::Discarded {
             return;
         }
+        let path = files
+            .segments
+            .first()
+            .map_or_else(|| target.place.path.clone(), |s| s.path.clone());
+        let place = Place {
+            path,
+            ..files.place.clone()
+        };
         if check.foreign > 0 {
             let message = format!(
                 "{} pages are no sequence's: the file holds another relation's content",
                 check.foreign
             );
-            let finding = Finding::new(
-                &codes::RELATION_WRONG_CONTENT,
-                target.place.clone(),
-                message,
-            );
+            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place, message);
             self.cx.sink.report(finding.values(
                 format!("{} foreign pages", check.foreign),
                 "one page of a sequence",
@@ -411,7 +500,7 @@ impl<'a> DatabasePass<'a> {
         let at = Place {
             block: Some(BlockNumber(0)),
             offset: Some(0),
-            ..target.place.clone()
+            ..place
         };
         if check.zero && files.standing.is_settled() {
             let finding = Finding::new(&codes::PAGE_ZEROED, at, "the sequence's page is all zero");
@@ -435,7 +524,8 @@ impl<'a> DatabasePass<'a> {
         heap: Option<&ScannedHeap>,
         evidence: &mut Evidence,
     ) {
-        self.scan_headers(target, |f| f != ForkNumber::Main);
+        self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
+        self.examine_init(target);
         let Some(files) = self.files(target, ForkNumber::Main) else {
             return;
         };
@@ -559,6 +649,17 @@ impl<'a> DatabasePass<'a> {
             into_zero: check.into_zero,
             dangling: check.dangling,
         });
+    }
+}
+
+/// How many pages an empty index has: meta page, roots, and for hash two buckets and a bitmap
+/// (`ambuildempty` of each access method).
+fn init_blocks(am: AccessMethod) -> u32 {
+    match am {
+        AccessMethod::Btree | AccessMethod::Gist | AccessMethod::Brin => 1,
+        AccessMethod::Gin => 2,
+        AccessMethod::SpGist => 3,
+        AccessMethod::Hash => 4,
     }
 }
 

@@ -84,7 +84,7 @@ pub fn chain(
             .values(format!("{} bytes", file.bytes), format!("{full} bytes"))
             .severity(softened(Severity::Error));
             cx.sink.report(finding);
-        } else if file.bytes % block_size != 0 {
+        } else if file.bytes % block_size != 0 && file.bytes <= full {
             let finding = Finding::new(
                 &codes::PAGE_PARTIAL,
                 Place {
@@ -101,6 +101,22 @@ pub fn chain(
             .severity(softened(Severity::Error));
             cx.sink.report(finding);
         }
+        if file.bytes > full {
+            let finding = Finding::new(
+                &codes::RELATION_SEGMENT_OVERSIZED,
+                Place {
+                    path: path.clone(),
+                    offset: Some(full),
+                    ..place.clone()
+                },
+                "the segment file is larger than a segment can be",
+            );
+            cx.sink.report(finding.values(
+                format!("{} bytes", file.bytes),
+                format!("at most {full} bytes"),
+            ));
+        }
+        let whole = whole.min(u64::from(cx.fmt.segment_blocks));
         out.blocks = out.blocks.max(block_at(first_block + whole).0);
         if file.regular {
             out.segments.push(SegmentFile {
@@ -243,14 +259,14 @@ mod tests {
             found,
             [("relation.segment-missing", "base/5/16384.1".into(), Some(4))]
         );
-        assert_eq!((chain.missing, chain.blocks), (vec![4..12], 13));
+        assert_eq!((chain.missing, chain.blocks), (Vec::from([4..12]), 13));
 
         let (found, chain) = check(&[(0, 8192), (1, 8192)]);
         assert_eq!(
             found,
             [("relation.segment-short", "base/5/16384".into(), Some(1))]
         );
-        assert_eq!((chain.missing, chain.blocks), (vec![1..4], 5));
+        assert_eq!((chain.missing, chain.blocks), (Vec::from([1..4]), 5));
 
         let (found, _) = check(&[(0, FULL), (1, 8192 + 100)]);
         assert_eq!(found, [("page.partial", "base/5/16384.1".into(), Some(5))]);

@@ -4,13 +4,14 @@
 //! set `oldestXid` far into the past, where no file was ever needed.
 
 use crate::codes;
-use crate::context::{Cx, Stop, unreadable};
+use crate::context::{Cx, Level, Stop, unreadable};
 use crate::finding::{Finding, Place, Severity};
 use crate::inventory::{seen_and_known, unexpected};
 use crate::sink::Counters;
 use pgfsck_format::control::ControlFile;
+use pgfsck_format::page::is_all_zero;
 use pgfsck_format::slru::{PAGES_PER_SEGMENT, Slru, multixact_offset};
-use pgfsck_format::{MultiXactId, MultiXactOffset, TransactionId};
+use pgfsck_format::{FullTransactionId, MultiXactId, MultiXactOffset, TransactionId};
 use pgfsck_volume::{EntryKind, VolPath, VolumeError};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -33,8 +34,9 @@ struct Range {
     what: &'static str,
 }
 
-/// Checks all logs.
-pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) {
+/// Checks all logs; returns whether the commit log can be believed.
+pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) -> bool {
+    let before = damage_count(cx);
     let present: Vec<_> = Slru::ALL
         .into_iter()
         .map(|slru| (slru, list(cx, slru)))
@@ -47,49 +49,62 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) {
         .unwrap_or(point.oldest_xid);
     let next = point.next_xid.xid();
     let mut ranges = Vec::new();
-    if from.is_normal() && from.precedes(next) {
-        let last = u64::from(next.0.wrapping_sub(1));
-        ranges.push(Range {
-            slru: Slru::Xact,
-            first: from.0.into(),
-            last,
-            modulus: xid32,
-            what: "transaction",
-        });
+    let mut require = |slru: Slru, first: u64, next: u64, modulus: u64, what| {
+        // The server also reads the page of the next id, unless that id begins a page (TrimCLOG,
+        // TrimMultiXact): then the page is made when the id is given out.
+        let begins_page = slru
+            .entries_per_page(cx.fmt)
+            .is_some_and(|n| next.is_multiple_of(n.max(1)));
+        let last = if begins_page {
+            next.checked_sub(1).unwrap_or(modulus - 1)
+        } else {
+            next
+        };
+        if !(begins_page && first == next) {
+            ranges.push(Range {
+                slru,
+                first,
+                last,
+                modulus,
+                what,
+            });
+        }
+    };
+    if from.is_normal() && !next.precedes(from) {
+        require(
+            Slru::Xact,
+            from.0.into(),
+            next.0.into(),
+            xid32,
+            "transaction",
+        );
     }
     let multi_from = oldest
         .multi
         .filter(|m| point.oldest_multi.precedes(*m))
         .unwrap_or(point.oldest_multi);
-    if multi_from.0 != 0 && multi_from.precedes(point.next_multi) {
-        let last = u64::from(point.next_multi.0.wrapping_sub(1));
-        ranges.push(Range {
-            slru: Slru::MultiXactOffsets,
-            first: multi_from.0.into(),
-            last,
-            modulus: xid32,
-            what: "multixact",
-        });
-        if let Some(first) =
-            first_member(cx, multi_from).filter(|f| f.0 != point.next_multi_offset.0)
-        {
-            let modulus = if cx.fmt.version().multixact_offset_bytes == 8 {
-                u64::MAX
-            } else {
-                xid32
-            };
-            let last = if point.next_multi_offset.0 == 0 {
-                modulus - 1
-            } else {
-                point.next_multi_offset.0 - 1
-            };
-            ranges.push(Range {
-                slru: Slru::MultiXactMembers,
-                first: first.0,
-                last,
+    if multi_from.0 != 0 && !point.next_multi.precedes(multi_from) {
+        require(
+            Slru::MultiXactOffsets,
+            multi_from.0.into(),
+            point.next_multi.0.into(),
+            xid32,
+            "multixact",
+        );
+        let modulus = if cx.fmt.version().multixact_offset_bytes == 8 {
+            u64::MAX
+        } else {
+            xid32
+        };
+        let alive = multi_from.precedes(point.next_multi);
+        if let Some(first) = first_member(cx, multi_from).filter(|_| alive) {
+            require(
+                Slru::MultiXactMembers,
+                first.0,
+                point.next_multi_offset.0,
                 modulus,
-                what: "multixact member",
-            });
+                "multixact member",
+            );
         }
     }
     let (ts_from, ts_to) = (point.oldest_commit_ts_xid, point.newest_commit_ts_xid);
@@ -106,9 +121,80 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) {
             what: "commit timestamp of transaction",
         });
     }
+    let mut readable = true;
     for range in ranges {
-        if let Some((_, Some(files))) = present.iter().find(|(slru, _)| *slru == range.slru) {
-            check_range(cx, &range, files);
+        match present.iter().find(|(slru, _)| *slru == range.slru) {
+            Some((_, Some(files))) => check_range(cx, &range, files),
+            _ => readable &= range.slru != Slru::Xact,
+        }
+    }
+    if from.is_normal() && cx.level >= Level::Pages {
+        check_commit_log_pages(cx, from, point.next_xid);
+    }
+    readable && damage_count(cx) == before
+}
+
+/// Findings about files of these logs so far; counted before and after, because a commit log that lost
+/// something makes every unmarked row doubtful.
+fn damage_count(cx: &Cx<'_>) -> u64 {
+    [
+        &codes::SLRU_SEGMENT_MISSING,
+        &codes::SLRU_SEGMENT_SHORT,
+        &codes::SLRU_PAGE_ZEROED,
+        &codes::IO_READ_ERROR,
+    ]
+    .into_iter()
+    .map(|p| cx.sink.count(p))
+    .sum()
+}
+
+/// Pages of the commit log that are all zero although all of their transactions were given out.
+///
+/// Page 0 is a proof as long as ids have not wrapped around: initdb marks ids 1 and 2 in it. Another page
+/// could be that of one transaction with more than 32,000 subtransactions that died in a crash.
+fn check_commit_log_pages(cx: &Cx<'_>, from: TransactionId, next: FullTransactionId) {
+    let slru = Slru::Xact;
+    let Some(per_page) = slru.entries_per_page(cx.fmt) else {
+        return;
+    };
+    let first_page = u64::from(from.0) / per_page;
+    let next_page = u64::from(next.xid().0) / per_page;
+    if next_page < first_page {
+        return; // wrapped: the pages in between are not worth the arithmetic
+    }
+    let mut page = vec![0; cx.fmt.block_len()];
+    for number in first_page..next_page.max(first_page + 1) {
+        let proven = number == 0 && next.epoch() == 0;
+        let whole = number > first_page && number < next_page;
+        if cx.sink.observer().cancelled() || !(proven || whole) {
+            continue;
+        }
+        let Some(place) = slru.locate(number * per_page, cx.fmt) else {
+            return;
+        };
+        let path = VolPath::new(slru.dir(cx.fmt)).join(slru.segment_name(place.segment, cx.fmt));
+        let read = cx
+            .volume
+            .open(&path)
+            .and_then(|f| f.read_at(&mut page, place.page_offset(cx.fmt)));
+        let Some(got) = read.ok().filter(|got| *got == page.len()) else {
+            continue;
+        };
+        Counters::add(&cx.sink.counters.bytes_read, got as u64);
+        if is_all_zero(&page) {
+            let at = Place::file(path).at_offset(place.page_offset(cx.fmt));
+            let message = format!(
+                "the page for transactions from {} on is all zero",
+                number * per_page
+            );
+            let severity = if proven {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            let finding = Finding::new(&codes::SLRU_PAGE_ZEROED, at, message).severity(severity);
+            cx.sink
+                .report(finding.values("an all-zero page", "the fate of each transaction"));
         }
     }
 }
@@ -215,6 +301,8 @@ fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
             // A segment is full before the next one is begun, unless pg_resetwal jumped over its end.
             let pages = if n == last.segment {
                 last.page_in_segment + 1
+            } else if n == top.segment {
+                top.page_in_segment + 1 // where the ids wrap around
             } else {
                 PAGES_PER_SEGMENT
             };

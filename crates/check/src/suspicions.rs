@@ -10,6 +10,7 @@ use crate::finding::{Finding, Place, Severity};
 use crate::wal_evidence::{BlockAddress, Event, LsnVerdict, Questions, WalEvidence};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Major, RelFileLocator};
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 /// Something that may be damage.
@@ -83,10 +84,23 @@ impl Suspicions {
 
     /// Asks the log, and reports what it proves; what it does not prove stays a note, or is dropped.
     pub fn resolve(self, cx: &Cx<'_>, control: Option<&ControlFile>) {
-        let all = self
+        let mut all = self
             .all
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
+        // A relation whose pages were counted need not be asked about a second time for nothing.
+        let counted: HashSet<RelFileLocator> = all
+            .iter()
+            .filter_map(|s| match s {
+                Suspicion::Shorter {
+                    locator, counted, ..
+                } => counted.map(|_| *locator),
+                _ => None,
+            })
+            .collect();
+        all.retain(|s| {
+            !matches!(s, Suspicion::Shorter { locator, counted: None, .. } if counted.contains(locator))
+        });
         let mut questions = Questions::default();
         for suspicion in &all {
             match suspicion {

@@ -10,6 +10,8 @@ pub struct Inserters<'a> {
     pub volume: &'a dyn Volume,
     /// Its pages, read on demand.
     pub log: &'a CommitLog,
+    /// Whether the commit log lost nothing: if it did, "never committed" may only mean "forgotten".
+    pub sound: bool,
 }
 
 impl Inserters<'_> {

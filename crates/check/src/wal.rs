@@ -4,50 +4,113 @@
 //! with an older header, is normal.
 
 use crate::codes;
-use crate::context::{Cx, unreadable};
-use crate::finding::{Finding, Place};
+use crate::context::{Cx, Stop, unreadable};
+use crate::finding::{Finding, Place, Severity};
 use crate::inventory::{seen_and_known, unexpected};
 use crate::sink::Counters;
 use pgfsck_format::Major;
 use pgfsck_format::control::ControlFile;
-use pgfsck_format::wal::name::WalFileName;
+use pgfsck_format::wal::name::{SegmentName, WalFileName};
 use pgfsck_format::wal::page::{XLogPageHeader, major_of_magic};
 use pgfsck_volume::{Entry, EntryKind, VolPath, VolumeError};
+use std::collections::BTreeMap;
 
 /// Bytes enough for a long page header.
 const HEAD_BYTES: usize = 64;
 
 /// Looks at every file of the write-ahead log; returns how many bytes its segments have.
 pub fn check(cx: &Cx<'_>, control: &ControlFile) -> u64 {
-    let mut bytes = 0;
     let dir = VolPath::new(cx.fmt.version().wal_dir);
-    let result = cx
-        .volume
-        .list(&dir, &mut |entry| bytes += look(cx, control, &dir, entry));
+    let mut segments = BTreeMap::new();
+    let result = cx.volume.list(&dir, &mut |entry| {
+        if let Some((name, bytes)) = look(cx, control, &dir, entry) {
+            segments.insert(name, bytes);
+        }
+    });
     match result {
-        Ok(()) => {}
-        Err(VolumeError::NotFound) => cx
-            .sink
-            .skip(dir, "there is no write-ahead log in this directory"),
+        Ok(()) => check_start(cx, control, &dir, &segments),
+        Err(VolumeError::NotFound) => {
+            check_start(cx, control, &dir, &segments);
+            cx.sink
+                .skip(dir, "there is no write-ahead log in this directory");
+        }
         Err(e) => unreadable(cx.sink, Place::file(dir), &e),
     }
-    bytes
+    segments.values().sum()
 }
 
-/// One entry of the directory; returns the bytes of a segment.
-fn look(cx: &Cx<'_>, control: &ControlFile, dir: &VolPath, entry: Entry) -> u64 {
+/// The segment from which the server starts must be there: that of the checkpoint after a clean stop,
+/// that of the redo point otherwise. Backups and standbys may get it from an archive.
+fn check_start(
+    cx: &Cx<'_>,
+    control: &ControlFile,
+    dir: &VolPath,
+    segments: &BTreeMap<SegmentName, u64>,
+) {
+    let point = &control.check_point_copy;
+    let (lsn, what) = match cx.stop {
+        Stop::Clean => (control.check_point, "the last checkpoint"),
+        Stop::Standby { redo } | Stop::Unclean { redo } => {
+            (redo, "the place where recovery begins")
+        }
+    };
+    let Some(name) = SegmentName::of_lsn(point.this_timeline, lsn, cx.fmt.wal_segment_bytes) else {
+        return;
+    };
+    // Any timeline's will do: a backup's redo point may lie before a switch.
+    let there = segments
+        .keys()
+        .any(|s| (s.high, s.low) == (name.high, name.low));
+    if there {
+        return;
+    }
+    let elsewhere = [
+        "backup_label",
+        "recovery.signal",
+        "standby.signal",
+        "recovery.conf",
+    ]
+    .iter()
+    .any(|f| cx.volume.open(&VolPath::new(f)).is_ok());
+    let severity = if elsewhere {
+        Severity::Note
+    } else {
+        Severity::Error
+    };
+    let message = format!("the segment that holds {what} ({lsn}) is not there");
+    let finding = Finding::new(
+        &codes::WAL_SEGMENT_MISSING,
+        Place::file(dir.join(name.to_string())),
+        message,
+    );
+    cx.sink
+        .report(finding.values("no file", name).severity(severity));
+}
+
+/// One entry of the directory; returns the name and the bytes of a segment.
+fn look(
+    cx: &Cx<'_>,
+    control: &ControlFile,
+    dir: &VolPath,
+    entry: Entry,
+) -> Option<(SegmentName, u64)> {
     use std::os::unix::ffi::OsStrExt;
     let path = dir.join(&entry.name);
     let name = WalFileName::parse(entry.name.as_bytes());
     let text = entry.name.to_str().unwrap_or_default();
     match (name, entry.kind) {
-        (Some(WalFileName::Segment(_) | WalFileName::Partial(_)), EntryKind::File { .. }) => {
+        (Some(WalFileName::Segment(name)), EntryKind::File { bytes, .. }) => {
+            seen_and_known(cx);
+            check_head(cx, control, path);
+            return Some((name, bytes));
+        }
+        (Some(WalFileName::Partial(_)), EntryKind::File { .. }) => {
             seen_and_known(cx);
             check_head(cx, control, path);
         }
         (Some(_), EntryKind::File { .. }) => seen_and_known(cx),
         (None, EntryKind::Directory) if matches!(text, "archive_status" | "summaries") => {
-            count_files(cx, &path)
+            count_files(cx, &path);
         }
         (None, EntryKind::File { .. })
             if text.starts_with("xlogtemp.")
@@ -57,7 +120,7 @@ fn look(cx: &Cx<'_>, control: &ControlFile, dir: &VolPath, entry: Entry) -> u64 
         }
         (_, kind) => unexpected(cx, path, &kind),
     }
-    0
+    None
 }
 
 /// The files of a directory whose content proves nothing.

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pgfsck_check::context::Level;
+use pgfsck_format::{ForkNumber, Lsn, RelFileLocator};
 use pgfsck_volume::TablespaceMapping;
 use std::path::PathBuf;
 
@@ -39,6 +40,8 @@ pub enum Command {
     Relations(RelationsArgs),
     /// Say which relation a file belongs to, or which files a relation has.
     Locate(LocateArgs),
+    /// Read the write-ahead log: its segments, its records.
+    Wal(WalArgs),
     /// Explain a finding's code.
     Explain(ExplainArgs),
     /// Write a completion script for a shell.
@@ -214,6 +217,126 @@ pub struct LocateArgs {
     pub format: ListFormat,
 }
 
+/// Arguments of `wal`.
+#[derive(Debug, Args)]
+pub struct WalArgs {
+    #[command(subcommand)]
+    pub command: WalCommand,
+}
+
+/// What to do with the write-ahead log.
+#[derive(Debug, Subcommand)]
+pub enum WalCommand {
+    /// List the records, as pg_waldump does.
+    Records(WalRecordsArgs),
+    /// List the segments: what each holds, and which records begin in it.
+    List(WalListArgs),
+    /// Count records and bytes by type, as pg_waldump --stats=record does.
+    Stats(WalStatsArgs),
+}
+
+/// How records are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WalFormat {
+    /// As pg_waldump prints them, without the resource manager's own description.
+    Text,
+    /// One JSON object per line.
+    Jsonl,
+}
+
+/// A fork, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ForkArg {
+    /// The data.
+    Main,
+    /// The free space map.
+    Fsm,
+    /// The visibility map.
+    Vm,
+    /// What an unlogged relation is reset to.
+    Init,
+}
+
+impl From<ForkArg> for ForkNumber {
+    fn from(f: ForkArg) -> Self {
+        match f {
+            ForkArg::Main => Self::Main,
+            ForkArg::Fsm => Self::Fsm,
+            ForkArg::Vm => Self::Vm,
+            ForkArg::Init => Self::Init,
+        }
+    }
+}
+
+/// Arguments of `wal records`.
+#[derive(Debug, Args)]
+pub struct WalRecordsArgs {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory.
+    #[arg(value_name = "DATADIR")]
+    pub datadir: Option<PathBuf>,
+    /// Begin with the first record at or after this LSN.
+    #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
+    pub start: Option<Lsn>,
+    /// End before the first record at or after this LSN.
+    #[arg(short = 'e', long, value_name = "LSN", value_parser = parse_lsn)]
+    pub end: Option<Lsn>,
+    /// Only records of this resource manager; repeatable.
+    #[arg(short = 'r', long, value_name = "RMGR")]
+    pub rmgr: Vec<String>,
+    /// Only records of this transaction.
+    #[arg(short = 'x', long, value_name = "XID")]
+    pub xid: Option<u32>,
+    /// Only records that refer to this relation.
+    #[arg(short = 'R', long, value_name = "TABLESPACE/DATABASE/RELFILENODE", value_parser = parse_locator)]
+    pub relation: Option<RelFileLocator>,
+    /// Only records that refer to this fork.
+    #[arg(short = 'F', long, value_enum)]
+    pub fork: Option<ForkArg>,
+    /// Only records that refer to this block.
+    #[arg(short = 'B', long, value_name = "N")]
+    pub block: Option<u32>,
+    /// At most so many records.
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// How to print them.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: WalFormat,
+}
+
+/// Arguments of `wal list`.
+#[derive(Debug, Args)]
+pub struct WalListArgs {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory.
+    #[arg(value_name = "DATADIR")]
+    pub datadir: Option<PathBuf>,
+    /// How to print them.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// Arguments of `wal stats`.
+#[derive(Debug, Args)]
+pub struct WalStatsArgs {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory.
+    #[arg(value_name = "DATADIR")]
+    pub datadir: Option<PathBuf>,
+    /// Begin with the first record at or after this LSN.
+    #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
+    pub start: Option<Lsn>,
+    /// End before the first record at or after this LSN.
+    #[arg(short = 'e', long, value_name = "LSN", value_parser = parse_lsn)]
+    pub end: Option<Lsn>,
+    /// How to print them.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -262,6 +385,24 @@ fn parse_mapping(text: &str) -> Result<TablespaceMapping, String> {
         }
     }
     Err("expected OLD=NEW".to_owned())
+}
+
+/// Reads `%X/%X`.
+fn parse_lsn(text: &str) -> Result<Lsn, String> {
+    text.parse().map_err(|_| "expected an LSN, such as 0/16B3748".to_owned())
+}
+
+/// Reads `tablespace/database/relfilenode`.
+fn parse_locator(text: &str) -> Result<RelFileLocator, String> {
+    let numbers: Option<Vec<u32>> = text.split('/').map(|n| n.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[tablespace, database, number]) => Ok(RelFileLocator {
+            tablespace: tablespace.into(),
+            database: database.into(),
+            number: number.into(),
+        }),
+        _ => Err("expected TABLESPACE/DATABASE/RELFILENODE, such as 1663/5/16384".to_owned()),
+    }
 }
 
 /// Reads `FORMAT=FILE`.

@@ -148,9 +148,7 @@ fn of_line(line: &str) -> String {
     let mut out = format!("{rmgr} {name} {lengths} tx {tx} lsn {lsn} prev {prev}");
     for block in line.split(", blkref #").skip(1) {
         let (id, block) = block.split_once(": rel ").unwrap();
-        let mut words = block.trim_end().splitn(2, ' ');
-        let relation = words.next().unwrap();
-        let rest = words.next().unwrap();
+        let (relation, rest) = block.trim_end().split_once(' ').unwrap();
         let (fork, rest) = match rest.strip_prefix("fork ") {
             Some(r) => r.split_once(" blk ").unwrap(),
             None => ("main", rest.strip_prefix("blk ").unwrap()),

@@ -18,7 +18,7 @@ pub struct Opened {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The path itself cannot be read.
-    #[error("could not open \"{path}\": {source}")]
+    #[error("could not open \"{path}\"")]
     Unreadable {
         /// The path.
         path: PathBuf,

@@ -18,8 +18,8 @@ pub struct LiveServer {
 /// A postmaster makes the data directory its working directory (`ChangeToDataDir`, `miscinit.c`),
 /// and so do its children. The process id in postmaster.pid is not proof: in a copy or a snapshot
 /// it may by now belong to anybody, and inside a container it is numbered otherwise. So a process
-/// counts when its working directory *is* this directory (same device and inode) and it is a
-/// PostgreSQL server by name. Where working directories cannot be read, a process with the pid,
+/// counts when its working directory *is* this directory (same device and inode) and it either is a
+/// PostgreSQL server by name or has the pid in the file. Where working directories cannot be read, a process with the pid,
 /// the name and a start time no later than the file's is taken for it.
 #[must_use]
 pub fn find_live_server(
@@ -36,7 +36,8 @@ pub fn find_live_server(
         else {
             continue;
         };
-        if !is_postgres(pid) {
+        let named_in_file = pid_in_file.map(i64::unsigned_abs) == Some(u64::from(pid));
+        if !named_in_file && !is_postgres(pid) {
             continue;
         }
         match fs::metadata(entry.path().join("cwd")) {

@@ -9,6 +9,7 @@ pub mod man;
 pub mod relations;
 pub mod relmap;
 mod sizes;
+pub mod wal;
 
 use crate::args::DataDir;
 use crate::output::complain;
