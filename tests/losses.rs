@@ -186,6 +186,18 @@ fn a_short_segment_of_another_geometry() {
     assert_only(&audit(&cluster.data), &expected, "a short segment");
 }
 
+#[test]
+fn an_oversized_segment_of_another_geometry() {
+    let cluster = ManySegments::new();
+    let path = format!("{}.15", cluster.long_table().path);
+    // The last segment has 40 blocks; a segment has 64 at most.
+    Damager::new(&cluster.data)
+        .append(&path, &vec![0; 30 * 16_384])
+        .expect("extended");
+    let expected = [error("relation.segment-oversized", &path, None)];
+    assert_only(&audit(&cluster.data), &expected, "an oversized segment");
+}
+
 /// Whichever byte of pg_control is altered: it is said that pg_control cannot be believed, and
 /// nothing is accused on its word.
 #[test]

@@ -253,6 +253,15 @@ pub const RECIPES: &[Recipe] = &[
         },
     },
     Recipe {
+        name: "the WAL segment of the last checkpoint is gone",
+        code: "wal.segment-missing",
+        apply: |g| {
+            let path = format!("pg_wal/{}", checkpoint_segment(g));
+            g.remove(&path);
+            g.expect("wal.segment-missing", &path, None);
+        },
+    },
+    Recipe {
         name: "a WAL segment of another cluster",
         code: "wal.sysid-mismatch",
         apply: |g| {
@@ -311,22 +320,34 @@ pub fn without_checksums(g: &mut Ground) {
 
 /// Removes the log before the last checkpoint, as the server itself does in time.
 pub fn forget_log(g: &mut Ground) {
+    let oldest = checkpoint_segment(g);
+    for name in wal_segments(g) {
+        if name < oldest {
+            g.remove(&format!("pg_wal/{name}"));
+        }
+    }
+}
+
+/// The segment of the log that holds the last checkpoint.
+fn checkpoint_segment(g: &Ground) -> String {
     let control = ControlFile::decode(&g.read(CONTROL))
         .expect("pg_control")
         .control;
     let segment = control.check_point_copy.redo.0 / u64::from(control.xlog_seg_size);
     let (high, low) = (segment / 256, segment % 256);
-    let oldest = format!("{:08X}{high:08X}{low:08X}", 1);
-    for entry in std::fs::read_dir(g.at("pg_wal")).expect("pg_wal") {
-        let name = entry
-            .expect("an entry")
-            .file_name()
-            .into_string()
-            .expect("UTF-8");
-        if name.len() == 24 && name < oldest {
-            g.remove(&format!("pg_wal/{name}"));
-        }
-    }
+    format!("{:08X}{high:08X}{low:08X}", 1)
+}
+
+/// The names of the log's segments, in their order.
+fn wal_segments(g: &Ground) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(g.at("pg_wal"))
+        .expect("pg_wal")
+        .map(|entry| entry.expect("an entry").file_name())
+        .map(|name| name.into_string().expect("UTF-8"))
+        .filter(|name| name.len() == 24)
+        .collect();
+    names.sort();
+    names
 }
 
 fn map_of(g: &Ground, database: &str) -> String {
@@ -374,17 +395,5 @@ pub fn version_directory(g: &Ground) -> String {
 }
 
 fn first_wal_segment(g: &Ground) -> String {
-    let mut names: Vec<String> = std::fs::read_dir(g.at("pg_wal"))
-        .expect("pg_wal")
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .filter(|name| name.len() == 24)
-        .collect();
-    names.sort();
-    format!("pg_wal/{}", names[0])
+    format!("pg_wal/{}", wal_segments(g)[0])
 }

@@ -504,6 +504,14 @@ pub const RECIPES: &[Recipe] = &[
         apply: |g| slru_gone(g, "pg_commit_ts/0000"),
     },
     Recipe {
+        name: "the first page of pg_xact/0000 is zero",
+        code: "slru.page-zeroed",
+        apply: |g| {
+            g.zero_block("pg_xact/0000", 0);
+            g.expect("slru.page-zeroed", "pg_xact/0000", None);
+        },
+    },
+    Recipe {
         name: "pg_xact/0000 is cut",
         code: "slru.segment-short",
         apply: |g| {

@@ -26,6 +26,10 @@ pub struct Recipe {
 /// Codes that need another state of the cluster than a damaged copy, and the tests that provoke them.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
+        "relation.segment-oversized",
+        "losses::an_oversized_segment_of_another_geometry",
+    ),
+    (
         "relation.segment-missing",
         "losses::segments_of_one_gigabyte",
     ),

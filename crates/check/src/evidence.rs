@@ -118,8 +118,12 @@ impl<'a> DatabasePass<'a> {
         if let Some((who, w)) = beyond.iter().max_by_key(|(_, w)| (w.count, w.block)) {
             self.report_truncated(target, heap.blocks, w, who, Severity::Error);
         } else {
-            self.compare_with_relpages(target, heap.blocks, hints.first());
-            self.ask_log(target, &files, heap.blocks, &heap.summary.newest);
+            let mut word = self.compare_with_relpages(target, heap.blocks, hints.first());
+            // Alone, the free space map is worth a note; a BRIN index keeps ranges of what VACUUM truncated.
+            if let (Word::Open(open @ None), Some(w)) = (&mut word, &heap.fsm_beyond) {
+                *open = Some(("the free space map", w.block.0.saturating_add(1)));
+            }
+            self.ask_log(target, &files, heap.blocks, word, &heap.summary.newest);
         }
         for (block, why) in &zeroed {
             self.report_zeroed(
@@ -252,30 +256,34 @@ impl<'a> DatabasePass<'a> {
         }
     }
 
-    /// Asks the write-ahead log about a relation that nothing speaks against: how far it was in use, and
+    /// Asks the write-ahead log about a relation that nothing disproves: how far it was in use, and
     /// whether its newest pages were written for it.
     pub(crate) fn ask_log(
         &self,
         target: &Target<'a>,
         files: &ForkFiles,
         blocks: u32,
+        word: Word,
         newest: &[(Lsn, BlockNumber)],
     ) {
         let relation = target.relation;
-        let (Some(locator), true) = (relation.locator(), self.suspicions.about_all()) else {
+        let (Some(locator), Word::Open(word)) = (relation.locator(), word) else {
             return;
         };
         if relation.persistence != Persistence::Permanent || !relation.trust.is_proven() {
             return;
         }
-        let at = self.end_of(target, locator, blocks);
-        self.suspicions.add(Suspicion::Shorter {
-            at,
-            locator,
-            blocks,
-            counted: None,
-        });
-        for &(lsn, block) in newest.iter().filter(|(lsn, _)| lsn.is_valid()) {
+        let about_all = self.suspicions.about_all();
+        if about_all || word.is_some() {
+            let at = self.end_of(target, locator, blocks);
+            self.suspicions.add(Suspicion::Shorter {
+                at,
+                locator,
+                blocks,
+                word,
+            });
+        }
+        for &(lsn, block) in newest.iter().filter(|(lsn, _)| about_all && lsn.is_valid()) {
             let at = self.place_of_block(&target.place, files, block);
             self.suspicions.add(Suspicion::Written {
                 at,
@@ -287,41 +295,44 @@ impl<'a> DatabasePass<'a> {
 
     /// pg_class.relpages: what VACUUM, ANALYZE or an index build counted. Relations shrink by VACUUM and
     /// TRUNCATE, which write the new count, but not always (a TRUNCATE in the transaction that made the table
-    /// does not, and statistics can be imported): worth a note, and with a second witness a proof.
+    /// does not, and statistics can be imported). The free space map is not logged. Each alone is worth a
+    /// note, both together are a proof.
     pub(crate) fn compare_with_relpages(
         &self,
         target: &Target<'a>,
         blocks: u32,
         hint: Option<&Witness>,
-    ) {
+    ) -> Word {
         let relation = target.relation;
         let counted = u32::try_from(relation.pages).unwrap_or(0);
         // VACUUM FULL of pg_class cannot write into the copy it is making: the old count stays
         // (`swap_relation_files`, `commands/cluster.c`).
         let stale = [relation.oid, relation.index_of].contains(&PG_CLASS);
         // An unlogged relation was perhaps reset after a crash, which leaves the old count as well.
-        let stale = stale || relation.persistence != Persistence::Permanent;
-        if counted <= blocks || stale || !relation.trust.is_proven() {
-            return;
+        let stale =
+            stale || relation.persistence != Persistence::Permanent || !relation.trust.is_proven();
+        match (counted > blocks && !stale, hint) {
+            (false, _) => Word::Open(None),
+            (true, None) => Word::Open(Some(("pg_class.relpages", counted))),
+            (true, Some(hint)) => {
+                let w = Witness {
+                    block: BlockNumber(counted - 1),
+                    count: 1,
+                    place: target.place.clone(),
+                };
+                let who = format!("pg_class.relpages, and {} with it,", hint.place.path);
+                self.report_truncated(target, blocks, &w, &who, Severity::Error);
+                Word::Final
+            }
         }
-        let Some(locator) = relation.locator() else {
-            return;
-        };
-        let Some(hint) = hint else {
-            let at = self.end_of(target, locator, blocks);
-            return self.suspicions.add(Suspicion::Shorter {
-                at,
-                locator,
-                blocks,
-                counted: Some(counted),
-            });
-        };
-        let w = Witness {
-            block: BlockNumber(counted - 1),
-            count: 1,
-            place: target.place.clone(),
-        };
-        let who = format!("pg_class.relpages, and {} with it,", hint.place.path);
-        self.report_truncated(target, blocks, &w, &who, Severity::Error);
     }
+}
+
+/// Whether a relation's length is still open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// Nothing is proven; who speaks of more blocks, and of how many.
+    Open(Option<(&'static str, u32)>),
+    /// It is proven to be cut, and has been reported.
+    Final,
 }

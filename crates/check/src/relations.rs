@@ -635,8 +635,8 @@ impl<'a> DatabasePass<'a> {
                 Severity::Error,
             );
         } else {
-            self.compare_with_relpages(target, blocks, None);
-            self.ask_log(target, files, blocks, &check.newest);
+            let word = self.compare_with_relpages(target, blocks, None);
+            self.ask_log(target, files, blocks, word, &check.newest);
         }
         evidence.indexes.push(IndexWord {
             name: self.catalog.name(target.relation).to_owned(),

@@ -10,7 +10,6 @@ use crate::finding::{Finding, Place, Severity};
 use crate::wal_evidence::{BlockAddress, Event, LsnVerdict, Questions, WalEvidence};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Major, RelFileLocator};
-use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 /// Something that may be damage.
@@ -31,8 +30,8 @@ pub enum Suspicion {
         locator: RelFileLocator,
         /// How many blocks it has.
         blocks: u32,
-        /// How many pg_class.relpages counted, if that is why.
-        counted: Option<u32>,
+        /// Who says that it had more blocks, and how many, if anybody does.
+        word: Option<(&'static str, u32)>,
     },
     /// A page whose LSN must belong to a record about this block.
     Written {
@@ -84,23 +83,10 @@ impl Suspicions {
 
     /// Asks the log, and reports what it proves; what it does not prove stays a note, or is dropped.
     pub fn resolve(self, cx: &Cx<'_>, control: Option<&ControlFile>) {
-        let mut all = self
+        let all = self
             .all
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        // A relation whose pages were counted need not be asked about a second time for nothing.
-        let counted: HashSet<RelFileLocator> = all
-            .iter()
-            .filter_map(|s| match s {
-                Suspicion::Shorter {
-                    locator, counted, ..
-                } => counted.map(|_| *locator),
-                _ => None,
-            })
-            .collect();
-        all.retain(|s| {
-            !matches!(s, Suspicion::Shorter { locator, counted: None, .. } if counted.contains(locator))
-        });
         let mut questions = Questions::default();
         for suspicion in &all {
             match suspicion {
@@ -150,12 +136,12 @@ fn judge(suspicion: Suspicion, evidence: &WalEvidence, major: Major) -> Option<F
             at,
             locator,
             blocks,
-            counted,
+            word,
         } => {
             let proof = evidence
                 .highest_block(locator, ForkNumber::Main)
                 .filter(|(block, _)| block.0 >= blocks);
-            match (proof, counted) {
+            match (proof, word) {
                 (Some((block, event)), _) => {
                     let message = format!(
                         "the end is gone: the write-ahead log has block {block} ({})",
@@ -167,9 +153,11 @@ fn judge(suspicion: Suspicion, evidence: &WalEvidence, major: Major) -> Option<F
                             .values(format!("{blocks} blocks"), expect),
                     )
                 }
-                (None, Some(counted)) => {
-                    let message = "pg_class.relpages counted more pages than the file has: its end may be gone";
-                    let expect = format!("{counted} blocks, if the count is right");
+                (None, Some((who, counted))) => {
+                    let message = format!(
+                        "{who} speaks of more pages than the file has: its end may be gone"
+                    );
+                    let expect = format!("{counted} blocks, if that is right");
                     let finding = Finding::new(&codes::RELATION_TRUNCATED, at, message);
                     Some(
                         finding
