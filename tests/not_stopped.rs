@@ -136,30 +136,18 @@ fn links_that_loop_or_lead_nowhere_are_not_followed() {
 }
 
 #[test]
-fn special_files_in_place_of_relations_are_skipped() {
+fn special_files_in_place_of_relations_are_none() {
     let mut g = used_17();
     let path = g.probe("plain");
     g.remove(&path);
     fifo(&g.at(&path));
-    let database = g.database_dir("used");
-    let stray = format!("{database}/99999");
+    let stray = format!("{}/99999", g.database_dir("used"));
     fifo(&g.at(&stray));
-    let result = g.audit();
-    assert!(
-        result.skipped().iter().any(|s| s["path"] == path.as_str()),
-        "{:?}",
-        result.skipped()
-    );
-    assert!(
-        result.skipped().iter().any(|s| s["path"] == stray.as_str()),
-        "{:?}",
-        result.skipped()
-    );
-    assert!(
-        [Some(1), Some(2)].contains(&result.exit),
-        "{}",
-        result.explain()
-    );
+    // The relation's file is gone; what lies in its place is nothing that anybody reads.
+    g.expect("relation.main-fork-missing", &path, None);
+    g.expect_as("note", "file.unexpected", &path, None);
+    g.expect_as("note", "file.unexpected", &stray, None);
+    g.verdict().unwrap_or_else(|why| panic!("{why}"));
 }
 
 /// A copy that the user who looks owns, or at least may read.

@@ -439,7 +439,7 @@ mod tests {
             major: Major::V17,
             order: ByteOrder::Little,
             max_align: 8,
-            block_size: BLOCK as u32,
+            block_size: 8192,
             segment_blocks: 4,
             wal_block_size: 8192,
             wal_segment_bytes: 16 << 20,

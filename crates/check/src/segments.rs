@@ -182,8 +182,11 @@ mod tests {
     };
     use pgfsck_volume::{Directory, VolPath};
 
-    /// Findings (code, file, block) and blocks of a fork with these (segment, bytes), of four blocks each.
-    fn check(files: &[(u32, u64)]) -> (Vec<(&'static str, String, Option<u32>)>, Chain) {
+    /// Code, file and block of a finding.
+    type Found = (&'static str, String, Option<u32>);
+
+    /// The findings about a fork with these (segment, bytes), of four blocks each, and its chain.
+    fn check(files: &[(u32, u64)]) -> (Vec<Found>, Chain) {
         let tmp = tempfile::tempdir().unwrap();
         let volume = Directory::new(tmp.path(), Vec::new()).unwrap();
         let fmt = ClusterFormat {
@@ -259,14 +262,16 @@ mod tests {
             found,
             [("relation.segment-missing", "base/5/16384.1".into(), Some(4))]
         );
-        assert_eq!((chain.missing, chain.blocks), (Vec::from([4..12]), 13));
+        assert_eq!(chain.missing, std::slice::from_ref(&(4..12)));
+        assert_eq!(chain.blocks, 13);
 
         let (found, chain) = check(&[(0, 8192), (1, 8192)]);
         assert_eq!(
             found,
             [("relation.segment-short", "base/5/16384".into(), Some(1))]
         );
-        assert_eq!((chain.missing, chain.blocks), (Vec::from([1..4]), 5));
+        assert_eq!(chain.missing, std::slice::from_ref(&(1..4)));
+        assert_eq!(chain.blocks, 5);
 
         let (found, _) = check(&[(0, FULL), (1, 8192 + 100)]);
         assert_eq!(found, [("page.partial", "base/5/16384.1".into(), Some(5))]);

@@ -389,7 +389,8 @@ fn parse_mapping(text: &str) -> Result<TablespaceMapping, String> {
 
 /// Reads `%X/%X`.
 fn parse_lsn(text: &str) -> Result<Lsn, String> {
-    text.parse().map_err(|_| "expected an LSN, such as 0/16B3748".to_owned())
+    text.parse()
+        .map_err(|_| "expected an LSN, such as 0/16B3748".to_owned())
 }
 
 /// Reads `tablespace/database/relfilenode`.
