@@ -1,7 +1,7 @@
 //! The audit, from the first look at pg_control to the report.
 //!
 //! The way through: is a server running, what does pg_control say, can this be examined at all; then the
-//! cluster ([`crate::cluster`]), its databases, their relations, and what nobody claims.
+//! cluster (`cluster.rs`), its databases, their relations, and what nobody claims.
 
 use crate::cluster::Examination;
 use crate::codes;
