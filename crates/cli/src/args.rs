@@ -96,7 +96,7 @@ pub enum LevelArg {
     Pages,
     /// And everything inside each page, and what is cheap between pages.
     Structure,
-    /// And across relations (today the same as structure).
+    /// And across relations: the write-ahead log is asked about every one.
     Deep,
 }
 
