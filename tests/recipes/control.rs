@@ -262,6 +262,38 @@ pub const RECIPES: &[Recipe] = &[
         },
     },
     Recipe {
+        name: "the WAL segment of the last checkpoint begins with garbage",
+        code: "wal.page-header-invalid",
+        apply: |g| {
+            let path = format!("pg_wal/{}", checkpoint_segment(g));
+            g.flip(&path, 0, 0xff);
+            g.flip(&path, 1, 0x0f);
+            g.expect("wal.page-header-invalid", &path, None);
+        },
+    },
+    Recipe {
+        name: "the WAL segment of the last checkpoint is cut",
+        code: "wal.page-header-invalid",
+        apply: |g| {
+            let path = format!("pg_wal/{}", checkpoint_segment(g));
+            g.cut(&path, 24 * 1024);
+            g.expect("wal.page-header-invalid", &path, None);
+        },
+    },
+    Recipe {
+        name: "the file of a prepared transaction is altered",
+        code: "twophase.invalid",
+        apply: |g| {
+            let names = std::fs::read_dir(g.base.data.join("pg_twophase")).expect("pg_twophase");
+            let mut names: Vec<_> = names.map(|e| e.expect("an entry").file_name()).collect();
+            names.sort();
+            let first = names.first().expect("a prepared transaction");
+            let path = format!("pg_twophase/{}", first.to_str().expect("a number"));
+            g.flip(&path, 40, 0x20);
+            g.expect("twophase.invalid", &path, None);
+        },
+    },
+    Recipe {
         name: "a WAL segment of another cluster",
         code: "wal.sysid-mismatch",
         apply: |g| {

@@ -67,7 +67,7 @@ pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) ->
     }
     let (refused, cluster) = (run.refused, run.cluster.take());
     let cancelled = observer.cancelled();
-    let (findings, totals, skips, skipped_files, counters) = sink.finish();
+    let (findings, totals, skips, counters) = sink.finish();
     let summary = Summary::new(&totals, findings.len());
     let incomplete = refused || cancelled || !skips.is_empty();
     let verdict = if refused {
@@ -88,7 +88,7 @@ pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) ->
         verdict,
         exit_code: verdict.exit_code(),
         cluster,
-        coverage: Coverage::new(&counters, &skips, skipped_files),
+        coverage: Coverage::new(&counters, &skips),
         summary,
         findings: findings.iter().map(ReportFinding::from).collect(),
         elapsed_seconds: start.elapsed().as_secs_f64(),

@@ -9,7 +9,7 @@ use crate::suspicions::Suspicions;
 use crate::tablespaces::{self, Directories};
 use crate::transactions::Inserters;
 use crate::versions::{self, Witness};
-use crate::{slru, top, wal};
+use crate::{slru, top, twophase, wal};
 use pgfsck_catalog::{ClusterCatalog, MultiXactEnd};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::{MultiXactId, MultiXactOffset, Oid, TransactionId};
@@ -39,6 +39,7 @@ impl Examination<'_> {
             );
         }
         top::check(cx);
+        let prepared = twophase::check(cx);
         let log_bytes = self.control.map_or(0, |control| wal::check(cx, control));
         let catalog = ClusterCatalog::load(
             cx.volume,
@@ -54,6 +55,7 @@ impl Examination<'_> {
         let sound = self
             .control
             .is_none_or(|c| slru::check(cx, c, oldest(&catalog)));
+        let sound = sound && prepared;
         let inserters = Inserters {
             volume: cx.volume,
             log: &catalog.transactions.log,

@@ -224,7 +224,7 @@ pub static PAGE_HEADER_INVALID: Problem = Problem {
     meaning: "The page header has values that no server writes: the free space, the special space, the size, the version or the flags are impossible.",
     checked: "The server's own test (flags, lower, upper, special, alignment) and the size and layout version.",
     innocent: "None.",
-    advice: "The server refuses to read the page (\"invalid page in block\"). Restore it from a backup.",
+    advice: "The server refuses to read a page whose flags, lower, upper or special are wrong (\"invalid page in block\"); a wrong size or version it does not notice. Restore the page from a backup.",
     source: "PageIsVerified, storage/page/bufpage.c; 9.6-19",
 };
 
@@ -346,7 +346,7 @@ pub static FILE_ORPHAN: Problem = Problem {
     checked: "All files of the database and tablespace against pg_class and the relation map, with all forks and segments as one finding. Said only where the catalog could be read whole and the cluster was stopped cleanly.",
     innocent: "Prepared transactions, zero-length files that wait for the next checkpoint to be removed, and temporary relations are not accused.",
     advice: "Usually the rest of a crash during CREATE TABLE AS, REINDEX, VACUUM FULL or similar. After a backup, and once the audit of a cleanly stopped cluster says the same, it can be removed by hand.",
-    source: "heap_create, catalog/heap.c; PrepareToInvalidateRelation; smgrDoPendingDeletes, catalog/storage.c",
+    source: "heap_create, catalog/heap.c; RelationCreateStorage and smgrDoPendingDeletes, catalog/storage.c",
 };
 
 /// `file.unclaimed`.
@@ -378,8 +378,8 @@ pub static FILE_UNEXPECTED: Problem = Problem {
     meaning: "A file or directory that no PostgreSQL of this major makes at this place.",
     checked: "Each name against those that the server uses in that directory.",
     innocent: "Files of administrators and tools: logs, certificates, notes, file system bookkeeping.",
-    advice: "Look whether it is yours. pg_checksums stops at such a file below base, global or a tablespace.",
-    source: "pg_checksums.c, isRelFileName; replication/basebackup.c",
+    advice: "Look whether it is yours. pg_checksums reads any file below base, global and the tablespaces as pages, so that it fails on such a file or counts its blocks as bad.",
+    source: "scan_directory, bin/pg_checksums/pg_checksums.c; backup/basebackup.c",
 };
 
 /// `file.not-followed`.
@@ -448,6 +448,17 @@ pub static DATABASE_INVALID: Problem = Problem {
     source: "DATCONNLIMIT_INVALID_DB, catalog/pg_database.h; minors of 11 and later since 2023",
 };
 
+/// `twophase.invalid`.
+pub static TWOPHASE_INVALID: Problem = Problem {
+    name: "twophase.invalid",
+    severity: Severity::Error,
+    meaning: "The file of a prepared transaction cannot be read as one: the server refuses to start, or the transaction, with its locks and changes, is lost.",
+    checked: "Magic, length and CRC-32C of each file in pg_twophase.",
+    innocent: "None in a directory that was cleanly stopped; in a copy of a running server the file may be half-written, and the log has it.",
+    advice: "Restore the file from the same backup.",
+    source: "ReadTwoPhaseFile, access/transam/twophase.c; 9.6-19",
+};
+
 /// `tablespace.link-broken`.
 pub static TABLESPACE_LINK_BROKEN: Problem = Problem {
     name: "tablespace.link-broken",
@@ -512,6 +523,17 @@ pub static SLRU_SEGMENT_SHORT: Problem = Problem {
     innocent: "In a directory that was not cleanly stopped the newest pages may not have been written yet: recovery makes them. After pg_resetwal has set an id far ahead, the segment before stays short for ever: one that ends at a page and is not the last gives a warning.",
     advice: "Restore the file from the same backup.",
     source: "SlruPhysicalReadPage, access/transam/slru.c; 9.6-19",
+};
+
+/// `wal.page-header-invalid`.
+pub static WAL_PAGE_HEADER_INVALID: Problem = Problem {
+    name: "wal.page-header-invalid",
+    severity: Severity::Error,
+    meaning: "The write-ahead log segment from which the server starts has the wrong size, or does not begin with the header of a segment: the server cannot read its checkpoint.",
+    checked: "The size and the first page header of the segment that holds the checkpoint, or the redo point after an unclean stop.",
+    innocent: "None: segments are always written in full size.",
+    advice: "Put the segment there from the archive or from the backup's own log.",
+    source: "XLogReaderValidatePageHeader, access/transam/xlogreader.c; 9.6-19",
 };
 
 /// `wal.segment-missing`.
@@ -686,12 +708,14 @@ pub static ALL: &[&Problem] = &[
     &DATABASE_DIRECTORY_MISSING,
     &DATABASE_DIRECTORY_ORPHAN,
     &DATABASE_INVALID,
+    &TWOPHASE_INVALID,
     &TABLESPACE_LINK_BROKEN,
     &TABLESPACE_ORPHAN,
     &TABLESPACE_FOREIGN,
     &SLRU_PAGE_ZEROED,
     &SLRU_SEGMENT_MISSING,
     &SLRU_SEGMENT_SHORT,
+    &WAL_PAGE_HEADER_INVALID,
     &WAL_SEGMENT_MISSING,
     &WAL_SYSID_MISMATCH,
     &CATALOG_LAYOUT_UNKNOWN,

@@ -34,6 +34,7 @@ mod suspicions;
 mod tablespaces;
 mod top;
 mod transactions;
+mod twophase;
 mod versions;
 mod wal;
 pub mod wal_evidence;

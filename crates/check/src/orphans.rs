@@ -12,7 +12,7 @@ use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::segments::chain;
 use crate::sink::Counters;
 use pgfsck_catalog::{Claim, DatabaseCatalog, RowFate};
-use pgfsck_format::{ForkNumber, RelFileLocator};
+use pgfsck_format::{ForkNumber, Oid, RelFileLocator};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -27,6 +27,9 @@ pub fn check(
     claimed: &HashSet<RelFileLocator>,
     database: &Arc<DatabaseRef>,
 ) {
+    if report_abandoned_copy(cx, directory, claimed, database) {
+        return scan_unclaimed_except(cx, directory, claimed, database);
+    }
     for files in directory.relations() {
         let Some(first) = files.first() else { continue };
         let locator = RelFileLocator {
@@ -54,10 +57,80 @@ pub fn check(
     }
 }
 
+/// Files with the numbers of system catalogs, in a tablespace that is not the database's own, are the rest
+/// of an ALTER DATABASE SET TABLESPACE that did not finish: one finding for all of them.
+fn report_abandoned_copy(
+    cx: &Cx<'_>,
+    directory: &RelationDirectory,
+    claimed: &HashSet<RelFileLocator>,
+    database: &Arc<DatabaseRef>,
+) -> bool {
+    const ENOUGH: usize = 8;
+    let catalogs = directory.relations().filter(|files| {
+        let number = files.first().map(|f| f.name.number);
+        number.is_some_and(|n| {
+            let locator = RelFileLocator {
+                tablespace: directory.tablespace,
+                database: directory.database,
+                number: n,
+            };
+            n.0 < Oid::FIRST_NORMAL.0 && !claimed.contains(&locator)
+        })
+    });
+    let count = catalogs.count();
+    // `base/<database>` of a database that lives elsewhere may be the source of such a move.
+    if directory.database.0 == 0
+        || count < ENOUGH
+        || claimed.iter().any(|l| is_catalog_here(l, directory))
+    {
+        return false;
+    }
+    let severity = if cx.standing().is_settled() {
+        Severity::Warning
+    } else {
+        Severity::Note
+    };
+    let message = format!(
+        "a copy of the database's catalogs ({count} of them) that nothing claims: the rest of an ALTER DATABASE SET TABLESPACE"
+    );
+    let place = Place {
+        database: Some(database.clone()),
+        ..Place::file(directory.path.clone())
+    };
+    cx.sink
+        .report(Finding::new(&codes::DATABASE_DIRECTORY_ORPHAN, place, message).severity(severity));
+    true
+}
+
+/// Whether a claimed file is a system catalog in this directory: then it is the database's own.
+fn is_catalog_here(locator: &RelFileLocator, directory: &RelationDirectory) -> bool {
+    locator.tablespace == directory.tablespace
+        && locator.database == directory.database
+        && locator.number.0 < Oid::FIRST_NORMAL.0
+}
+
 /// Reads the pages of a directory whose database is gone or going, without asking who claims what.
 pub fn scan_unclaimed(cx: &Cx<'_>, directory: &RelationDirectory, database: &Arc<DatabaseRef>) {
+    scan_unclaimed_except(cx, directory, &HashSet::new(), database);
+}
+
+/// The same for all but the claimed files.
+fn scan_unclaimed_except(
+    cx: &Cx<'_>,
+    directory: &RelationDirectory,
+    claimed: &HashSet<RelFileLocator>,
+    database: &Arc<DatabaseRef>,
+) {
     for files in directory.relations() {
         let Some(first) = files.first() else { continue };
+        let locator = RelFileLocator {
+            tablespace: directory.tablespace,
+            database: directory.database,
+            number: first.name.number,
+        };
+        if first.name.temp_backend.is_none() && claimed.contains(&locator) {
+            continue;
+        }
         let place = Place {
             path: directory.path_of(first),
             database: Some(database.clone()),

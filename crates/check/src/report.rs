@@ -139,7 +139,7 @@ pub struct FileCoverage {
     pub seen: u64,
     /// Examined.
     pub examined: u64,
-    /// Not examined.
+    /// Seen and not examined.
     pub skipped: u64,
 }
 
@@ -275,13 +275,14 @@ impl From<&Finding> for ReportFinding {
 impl Coverage {
     /// From the collector's counts and skips.
     #[must_use]
-    pub fn new(counters: &Counters, skipped: &[Skipped], skipped_files: u64) -> Self {
+    pub fn new(counters: &Counters, skipped: &[Skipped]) -> Self {
         let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
         Self {
             files: FileCoverage {
                 seen: get(&counters.files_seen),
                 examined: get(&counters.files_examined),
-                skipped: skipped_files,
+                // An entry is examined or it is not: several reasons may concern one file.
+                skipped: get(&counters.files_seen).saturating_sub(get(&counters.files_examined)),
             },
             blocks: BlockCoverage {
                 seen: get(&counters.blocks_seen),

@@ -139,6 +139,8 @@ fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, piece: &Piece<'_>, ch
         Ok(f) => f,
         Err(e) => {
             if piece.first == 0 {
+                // It was counted as examined when its name was.
+                Counters::take_back(&cx.sink.counters.files_examined, 1);
                 cx.unreadable(at, &e);
             }
             Counters::add(&cx.sink.counters.blocks_skipped, piece.blocks);
@@ -509,7 +511,7 @@ mod tests {
             standing: Standing::Settled,
         };
         let seen = scan(&cx, &fork, Seen::default);
-        let (findings, _, skips, ..) = sink.finish();
+        let (findings, _, skips, _) = sink.finish();
         (
             seen,
             findings.iter().map(|f| f.problem.name.to_owned()).collect(),

@@ -42,6 +42,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Takes back what was counted too early.
+    pub fn take_back(counter: &AtomicU64, n: u64) {
+        counter.fetch_sub(n, Ordering::Relaxed);
+    }
+
     /// Adds to one of the counters.
     pub fn add(counter: &AtomicU64, n: u64) {
         counter.fetch_add(n, Ordering::Relaxed);
@@ -105,7 +110,6 @@ struct Kept {
     /// The first `max` in report order, largest on top, so that the same ones stay whatever the threads do.
     findings: BinaryHeap<Finding>,
     skips: BinaryHeap<Skipped>,
-    skipped_files: u64,
 }
 
 /// The collector that all checks report to.
@@ -166,9 +170,6 @@ impl<'o> Sink<'o> {
     /// Takes a block, or a whole file, that was not examined.
     pub fn skip_block(&self, path: VolPath, block: Option<BlockNumber>, reason: impl Into<String>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if block.is_none() {
-            kept.skipped_files += 1;
-        }
         kept.skips.push(Skipped {
             path,
             block,
@@ -186,9 +187,9 @@ impl<'o> Sink<'o> {
         kept.totals.by_code.get(problem.name).copied().unwrap_or(0)
     }
 
-    /// Everything, in report order: findings, totals, skips, and how many files were skipped in all.
+    /// Everything, in report order: findings, totals, skips, counts.
     #[must_use]
-    pub fn finish(self) -> (Vec<Finding>, Totals, Vec<Skipped>, u64, Counters) {
+    pub fn finish(self) -> (Vec<Finding>, Totals, Vec<Skipped>, Counters) {
         let kept = self
             .kept
             .into_inner()
@@ -197,7 +198,6 @@ impl<'o> Sink<'o> {
             kept.findings.into_sorted_vec(),
             kept.totals,
             kept.skips.into_sorted_vec(),
-            kept.skipped_files,
             self.counters,
         )
     }

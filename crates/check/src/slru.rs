@@ -309,7 +309,10 @@ fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
             if bytes < pages * page_bytes || bytes % page_bytes != 0 {
                 let message = format!("the segment ends too early, though {alive}");
                 let expect = format!("at least {} bytes, in whole pages", pages * page_bytes);
-                let may_be_jumped = n != last.segment && bytes % page_bytes == 0;
+                let begins_segment = locate(range.last.wrapping_add(1))
+                    .is_none_or(|next| next.segment != last.segment);
+                let may_be_jumped =
+                    (n != last.segment || begins_segment) && bytes % page_bytes == 0;
                 let severity = if may_be_jumped {
                     Severity::Warning
                 } else {

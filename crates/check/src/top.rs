@@ -6,7 +6,7 @@ use crate::inventory::{seen_and_known, unexpected};
 use pgfsck_volume::{EntryKind, VolPath};
 
 /// Directories that other parts of the audit look into.
-const EXAMINED_ELSEWHERE: [&str; 12] = [
+const EXAMINED_ELSEWHERE: [&str; 13] = [
     "base",
     "global",
     "pg_tblspc",
@@ -19,17 +19,17 @@ const EXAMINED_ELSEWHERE: [&str; 12] = [
     "pg_commit_ts",
     "pg_notify",
     "pg_serial",
+    "pg_twophase",
 ];
 
 /// Directories whose content the server can do without, or that hold no data: their files are counted.
-const COUNTED: [&str; 11] = [
+const COUNTED: [&str; 10] = [
     "pg_dynshmem",
     "pg_logical",
     "pg_replslot",
     "pg_snapshots",
     "pg_stat",
     "pg_stat_tmp",
-    "pg_twophase",
     "pg_upgrade_output.d",
     "log",
     "pg_log",

@@ -59,10 +59,10 @@ fn check_start(
     };
     // Any timeline's will do: a backup's redo point may lie before a switch.
     let there = segments
-        .keys()
-        .any(|s| (s.high, s.low) == (name.high, name.low));
-    if there {
-        return;
+        .iter()
+        .find(|(s, _)| (s.high, s.low) == (name.high, name.low));
+    if let Some((name, bytes)) = there {
+        return check_start_segment(cx, dir, *name, *bytes);
     }
     let elsewhere = [
         "backup_label",
@@ -85,6 +85,39 @@ fn check_start(
     );
     cx.sink
         .report(finding.values("no file", name).severity(severity));
+}
+
+/// The segment from which the server starts is whole and begins as one.
+fn check_start_segment(cx: &Cx<'_>, dir: &VolPath, name: SegmentName, bytes: u64) {
+    let path = dir.join(name.to_string());
+    let expect = u64::from(cx.fmt.wal_segment_bytes);
+    let mut head = [0; HEAD_BYTES];
+    let read = cx.volume.open(&path).and_then(|f| f.read_at(&mut head, 0));
+    let Ok(got) = read else { return }; // said when its head was looked at
+    let header = XLogPageHeader::decode(
+        head.get(..got).unwrap_or_default(),
+        0,
+        cx.fmt.order,
+        cx.fmt.max_align,
+    );
+    let magic = header.ok().map(|h| h.magic);
+    let known =
+        magic.is_some_and(|m| m == cx.fmt.version().wal_magic || major_of_magic(m).is_some());
+    let (have, expect) = if bytes != expect {
+        (format!("{bytes} bytes"), format!("{expect} bytes"))
+    } else if !known {
+        let have = magic.map_or("no header".to_owned(), |m| format!("magic {m:#06x}"));
+        (have, format!("magic {:#06x}", cx.fmt.version().wal_magic))
+    } else {
+        return;
+    };
+    let message = "the segment from which the server starts is not one";
+    let finding = Finding::new(
+        &codes::WAL_PAGE_HEADER_INVALID,
+        Place::file(path).at_offset(0),
+        message,
+    );
+    cx.sink.report(finding.values(have, expect));
 }
 
 /// One entry of the directory; returns the name and the bytes of a segment.

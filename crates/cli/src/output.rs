@@ -54,10 +54,27 @@ pub fn failure(e: &anyhow::Error) -> ExitCode {
 
 /// A command line that could not be understood, or a request for help or the version.
 pub fn usage(e: &clap::Error) -> ExitCode {
-    let _ = e.print();
-    if e.use_stderr() {
-        ExitCode::from(INCOMPLETE)
-    } else {
-        ExitCode::SUCCESS
+    if !e.use_stderr()
+        || e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    {
+        let _ = e.print();
+        return ExitCode::from(if e.use_stderr() { INCOMPLETE } else { 0 });
     }
+    // In the form of PostgreSQL's programs: error, then hints.
+    let text = e.to_string();
+    for line in text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with("Usage:"))
+    {
+        match (line.strip_prefix("error: "), line.strip_prefix("tip: ")) {
+            (Some(error), _) => complain(&format!("error: {}", plain(error))),
+            (_, Some(tip)) => complain(&format!("hint: {}", plain(tip))),
+            _ if line.starts_with("For more information") => {
+                complain("hint: Try \"pgfsck --help\" for more information.")
+            }
+            _ => complain(&format!("detail: {}", plain(line))),
+        }
+    }
+    ExitCode::from(INCOMPLETE)
 }
