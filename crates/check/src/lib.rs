@@ -30,6 +30,7 @@ mod segments;
 mod sequence;
 pub mod sink;
 mod slru;
+mod structure;
 mod suspicions;
 mod tablespaces;
 mod top;

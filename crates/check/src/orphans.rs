@@ -30,16 +30,7 @@ pub fn check(
     if report_abandoned_copy(cx, directory, claimed, database) {
         return scan_unclaimed_except(cx, directory, claimed, database);
     }
-    for files in directory.relations() {
-        let Some(first) = files.first() else { continue };
-        let locator = RelFileLocator {
-            tablespace: directory.tablespace,
-            database: directory.database,
-            number: first.name.number,
-        };
-        if first.name.temp_backend.is_none() && claimed.contains(&locator) {
-            continue;
-        }
+    for (first, files, locator) in unclaimed(directory, claimed) {
         let place = Place {
             path: directory.path_of(first),
             database: Some(database.clone()),
@@ -57,6 +48,24 @@ pub fn check(
     }
 }
 
+/// The files of each relation that nobody claims: the first of them, all of them, and their locator.
+/// Temporary relations are nobody's by their names.
+fn unclaimed<'d>(
+    directory: &'d RelationDirectory,
+    claimed: &HashSet<RelFileLocator>,
+) -> impl Iterator<Item = (&'d RelFile, &'d [RelFile], RelFileLocator)> {
+    directory.relations().filter_map(move |files| {
+        let first = files.first()?;
+        let locator = RelFileLocator {
+            tablespace: directory.tablespace,
+            database: directory.database,
+            number: first.name.number,
+        };
+        let free = first.name.temp_backend.is_some() || !claimed.contains(&locator);
+        free.then_some((first, files, locator))
+    })
+}
+
 /// Files with the numbers of system catalogs, in a tablespace that is not the database's own, are the rest
 /// of an ALTER DATABASE SET TABLESPACE that did not finish: one finding for all of them.
 fn report_abandoned_copy(
@@ -66,18 +75,9 @@ fn report_abandoned_copy(
     database: &Arc<DatabaseRef>,
 ) -> bool {
     const ENOUGH: usize = 8;
-    let catalogs = directory.relations().filter(|files| {
-        let number = files.first().map(|f| f.name.number);
-        number.is_some_and(|n| {
-            let locator = RelFileLocator {
-                tablespace: directory.tablespace,
-                database: directory.database,
-                number: n,
-            };
-            n.0 < Oid::FIRST_NORMAL.0 && !claimed.contains(&locator)
-        })
-    });
-    let count = catalogs.count();
+    let count = unclaimed(directory, claimed)
+        .filter(|(_, _, locator)| locator.number.0 < Oid::FIRST_NORMAL.0)
+        .count();
     // `base/<database>` of a database that lives elsewhere may be the source of such a move.
     if directory.database.0 == 0
         || count < ENOUGH
@@ -121,16 +121,7 @@ fn scan_unclaimed_except(
     claimed: &HashSet<RelFileLocator>,
     database: &Arc<DatabaseRef>,
 ) {
-    for files in directory.relations() {
-        let Some(first) = files.first() else { continue };
-        let locator = RelFileLocator {
-            tablespace: directory.tablespace,
-            database: directory.database,
-            number: first.name.number,
-        };
-        if first.name.temp_backend.is_none() && claimed.contains(&locator) {
-            continue;
-        }
+    for (first, files, _) in unclaimed(directory, claimed) {
         let place = Place {
             path: directory.path_of(first),
             database: Some(database.clone()),
