@@ -27,7 +27,7 @@ pub fn check(
     claimed: &HashSet<RelFileLocator>,
     database: &Arc<DatabaseRef>,
 ) {
-    if report_abandoned_copy(cx, directory, claimed, database) {
+    if catalog.complete && log_is_sound && report_abandoned_copy(cx, directory, claimed, database) {
         return scan_unclaimed_except(cx, directory, claimed, database);
     }
     for (first, files, locator) in unclaimed(directory, claimed) {
@@ -78,11 +78,13 @@ fn report_abandoned_copy(
     let count = unclaimed(directory, claimed)
         .filter(|(_, _, locator)| locator.number.0 < Oid::FIRST_NORMAL.0)
         .count();
-    // `base/<database>` of a database that lives elsewhere may be the source of such a move.
-    if directory.database.0 == 0
-        || count < ENOUGH
-        || claimed.iter().any(|l| is_catalog_here(l, directory))
-    {
+    // The database's own catalogs are elsewhere.
+    let moved = claimed.iter().any(|l| {
+        l.database == directory.database
+            && l.tablespace != directory.tablespace
+            && l.number.0 < Oid::FIRST_NORMAL.0
+    });
+    if directory.database.0 == 0 || count < ENOUGH || !moved {
         return false;
     }
     let severity = if cx.standing().is_settled() {
@@ -100,13 +102,6 @@ fn report_abandoned_copy(
     cx.sink
         .report(Finding::new(&codes::DATABASE_DIRECTORY_ORPHAN, place, message).severity(severity));
     true
-}
-
-/// Whether a claimed file is a system catalog in this directory: then it is the database's own.
-fn is_catalog_here(locator: &RelFileLocator, directory: &RelationDirectory) -> bool {
-    locator.tablespace == directory.tablespace
-        && locator.database == directory.database
-        && locator.number.0 < Oid::FIRST_NORMAL.0
 }
 
 /// Reads the pages of a directory whose database is gone or going, without asking who claims what.
