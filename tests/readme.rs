@@ -26,10 +26,16 @@ fn every_command_of_the_readme_does_what_it_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let commands = commands(&readme);
-    assert!(commands.len() > 10, "the README lost its commands: {commands:?}");
+    assert!(
+        commands.len() > 10,
+        "the README lost its commands: {commands:?}"
+    );
     assert!(commands.iter().any(|c| c == TEST_COMMAND));
     let ci = std::fs::read_to_string(root.join(".ci/run")).unwrap();
-    assert!(ci.contains(TEST_COMMAND), ".ci/run does not call the README's test command");
+    assert!(
+        ci.contains(TEST_COMMAND),
+        ".ci/run does not call the README's test command"
+    );
 
     let _ = std::fs::remove_dir_all(root.join("target/sample"));
     let mut damaged = false;
