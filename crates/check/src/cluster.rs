@@ -47,7 +47,7 @@ impl Examination<'_> {
             self.catalog_version(),
             self.catalog_stop(),
         );
-        self.report_losses(&catalog.losses);
+        report_losses(cx, &catalog.losses);
         let known: Vec<Oid> = catalog.tablespaces.iter().map(|t| t.oid).collect();
         let known = catalog.tablespaces_complete.then_some(known.as_slice());
         let directories = tablespaces::list(cx, &catalog.paths.version_directory(), known);
@@ -95,11 +95,6 @@ impl Examination<'_> {
             },
             |c| pgfsck_catalog::Stop::new(&c.check_point_copy, clean),
         )
-    }
-
-    /// Rows of a catalog that could not be read: part of what was not examined.
-    fn report_losses(&self, losses: &pgfsck_catalog::Losses) {
-        report_losses(&self.cx, losses);
     }
 
     /// Every file that names a version.

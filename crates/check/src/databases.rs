@@ -13,7 +13,7 @@ use pgfsck_catalog::{Attributes, ClusterCatalog, Database, DatabaseCatalog, Lost
 use pgfsck_format::Oid;
 use pgfsck_volume::{VolPath, VolumeError};
 use rayon::prelude::*;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// The databases of a cluster, with all that is needed to examine them.
@@ -54,16 +54,13 @@ impl Databases<'_> {
         let catalog = self.catalog;
         catalog.databases.par_iter().for_each(|d| self.database(d));
         let listed: HashSet<Oid> = catalog.databases.iter().map(|d| d.oid).collect();
-        let mut unlisted: Vec<Oid> = self
+        let unlisted: BTreeSet<Oid> = self
             .directories
             .databases
             .keys()
             .map(|k| k.1)
             .filter(|oid| !listed.contains(oid))
             .collect();
-        unlisted.dedup();
-        unlisted.sort_unstable();
-        unlisted.dedup();
         unlisted.par_iter().for_each(|&oid| self.unlisted(oid));
     }
 

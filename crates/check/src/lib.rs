@@ -33,6 +33,8 @@ mod slru;
 mod structure;
 mod suspicions;
 mod tablespaces;
+#[cfg(test)]
+mod testing;
 mod top;
 mod transactions;
 mod twophase;

@@ -431,24 +431,9 @@ mod tests {
     use super::*;
     use crate::context::{Level, Stop};
     use crate::sink::{Silent, Sink};
-    use pgfsck_format::{ByteOrder, Checksums, ClusterFormat, Major};
     use pgfsck_volume::Directory;
 
     const BLOCK: usize = 8192;
-
-    fn format() -> ClusterFormat {
-        ClusterFormat {
-            major: Major::V17,
-            order: ByteOrder::Little,
-            max_align: 8,
-            block_size: 8192,
-            segment_blocks: 4,
-            wal_block_size: 8192,
-            wal_segment_bytes: 16 << 20,
-            toast_max_chunk_bytes: 1996,
-            checksums: Checksums::Off,
-        }
-    }
 
     /// Remembers what it was shown.
     #[derive(Debug, Default, PartialEq)]
@@ -500,7 +485,7 @@ mod tests {
         let sink = Sink::new(100, &Silent);
         let cx = Cx {
             volume: &volume,
-            fmt: format(),
+            fmt: crate::testing::format(),
             stop: Stop::Clean,
             level: Level::Pages,
             sink: &sink,

@@ -177,9 +177,7 @@ mod tests {
     use super::*;
     use crate::context::{Level, Stop};
     use crate::sink::{Silent, Sink};
-    use pgfsck_format::{
-        ByteOrder, Checksums, ClusterFormat, ForkNumber, Major, Oid, RelFileNumber,
-    };
+    use pgfsck_format::{ForkNumber, Oid, RelFileNumber};
     use pgfsck_volume::{Directory, VolPath};
 
     /// Code, file and block of a finding.
@@ -189,17 +187,7 @@ mod tests {
     fn check(files: &[(u32, u64)]) -> (Vec<Found>, Chain) {
         let tmp = tempfile::tempdir().unwrap();
         let volume = Directory::new(tmp.path(), Vec::new()).unwrap();
-        let fmt = ClusterFormat {
-            major: Major::V17,
-            order: ByteOrder::Little,
-            max_align: 8,
-            block_size: 8192,
-            segment_blocks: 4,
-            wal_block_size: 8192,
-            wal_segment_bytes: 16 << 20,
-            toast_max_chunk_bytes: 1996,
-            checksums: Checksums::On,
-        };
+        let fmt = crate::testing::format();
         let sink = Sink::new(100, &Silent);
         let cx = Cx {
             volume: &volume,
