@@ -10,7 +10,7 @@ use pgfsck_fixtures::{Cluster, InitOptions, Server, Stop, configure, copy_cluste
 use pgfsck_format::names::RelFileName;
 
 use crate::common::{
-    Audit, Ground, Seen, Stopped, audit, audit_with, carried_copy, fresh, new_dir, server,
+    Audit, Seen, Stopped, audit, audit_with, carried_copy, fresh, ground, new_dir, server,
     stopped_from, used,
 };
 
@@ -454,7 +454,7 @@ fn a_copy_after_the_stop_is_as_clean() {
 #[test]
 fn files_that_the_server_makes_anew_are_not_missed() {
     // A server without a visibility map or a free space map works, and makes new ones.
-    let mut ground = Ground::new(used("17").expect("a server"));
+    let mut ground = ground(used("17").expect("a server"));
     let path = ground.probe("both");
     ground.remove(&format!("{path}_vm"));
     ground.remove(&format!("{path}_fsm"));

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Ground, audit, audit_with, fresh, pgfsck, used};
+use crate::common::{Ground, audit, audit_with, fresh, ground, pgfsck, used};
 
 /// A cluster with many kinds of damage.
-fn damaged() -> Ground {
-    let mut g = Ground::new(used("17").expect("a server"));
+fn damaged() -> Ground<'static> {
+    let mut g = ground(used("17").expect("a server"));
     for (name, block) in [("keyed", 2), ("keyed", 9), ("both", 3), ("plain", 1)] {
         let path = g.probe(name);
         g.flip(&path, block * 8192 + 4000, 0x11);
@@ -35,13 +35,13 @@ fn kept_schema() -> Value {
 fn reports_follow_the_schema() {
     let validator = jsonschema::validator_for(&kept_schema()).expect("a schema");
     let unknown = {
-        let mut g = Ground::new(fresh("17").expect("a server"));
+        let mut g = ground(fresh("17").expect("a server"));
         g.write("PG_VERSION", b"20\n");
         g.write("global/pg_control", &[0x55; 8192]);
         g
     };
     let gone = {
-        let mut g = Ground::new(fresh("17").expect("a server"));
+        let mut g = ground(fresh("17").expect("a server"));
         g.remove("global/pg_control");
         g
     };
@@ -225,7 +225,7 @@ fn exit_codes() {
         Some(0),
         "notes never fail"
     );
-    let mut g = Ground::new(clean);
+    let mut g = ground(clean);
     let orphan = format!("{}/99999", g.database_dir("used"));
     g.duplicate(&g.probe("both"), &orphan);
     assert_eq!(g.audit().exit, Some(0), "a warning");

@@ -10,7 +10,7 @@ use pgfsck_fixtures::{
 use pgfsck_format::relmap::RelMapLayout;
 
 use crate::common::{
-    Audit, Ground, Seen, audit, audit_with, carried_copy, fresh, new_dir, stopped_from, used,
+    Audit, Seen, audit, audit_with, carried_copy, fresh, ground, new_dir, stopped_from, used,
 };
 
 const SEGMENT_BLOCKS: u64 = 131_072;
@@ -202,7 +202,7 @@ fn an_oversized_segment_of_another_geometry() {
 /// nothing is accused on its word.
 #[test]
 fn every_byte_of_pg_control() {
-    let mut ground = Ground::new(fresh("17").expect("a server"));
+    let mut ground = ground(fresh("17").expect("a server"));
     let path = "global/pg_control";
     let mut failures = Vec::new();
     // The structure of 17 has 292 bytes, of which the last four are the CRC; what follows is padding.
@@ -234,7 +234,7 @@ fn every_byte_of_pg_control() {
 fn every_word_of_the_relation_maps() {
     for major in ["15", "16"] {
         let base = fresh(major).expect("a server");
-        let mut ground = Ground::new(base);
+        let mut ground = ground(base);
         let database = ground.database_dir("postgres");
         for path in [
             "global/pg_filenode.map".to_owned(),
@@ -267,7 +267,7 @@ fn every_word_of_the_relation_maps() {
 #[test]
 fn a_misdirected_page_is_sent_home() {
     for major in ["12", "17"] {
-        let mut ground = Ground::new(used(major).expect("a server"));
+        let mut ground = ground(used(major).expect("a server"));
         for name in ["keyed", "keyed_pkey"] {
             let path = ground.probe(name);
             ground

@@ -11,15 +11,15 @@ use std::process::{Command, Stdio};
 use pgfsck_fixtures::{InitOptions, Server, copy_cluster};
 
 use crate::common::{
-    Audit, Ground, Seen, audit, audit_by, audit_with, fresh, is_root, link_cluster, new_dir,
-    pgfsck, pgfsck_as_nobody, used,
+    Ground, Seen, audit, audit_by, audit_with, fresh, ground, is_root, link_cluster, new_dir,
+    pgfsck, pgfsck_as_nobody, report_of, used,
 };
-use crate::recipes::control::change_control;
+use pgfsck_fixtures::recipes::control::change_control;
 
 const MODE_NONE: u32 = 0;
 
-fn used_17() -> Ground {
-    Ground::new(used("17").expect("a server"))
+fn used_17() -> Ground<'static> {
+    ground(used("17").expect("a server"))
 }
 
 fn fifo(path: &Path) {
@@ -301,7 +301,7 @@ fn a_read_only_file_system_is_enough() {
             return;
         }
     };
-    Audit::of(output).assert_clean("a read-only mount");
+    report_of(output).assert_clean("a read-only mount");
 }
 
 #[test]
@@ -451,7 +451,7 @@ fn other_majors_are_refused_with_their_versions() {
         ("20", 2001, 202_709_011),
         ("8.4", 843, 200_904_091),
     ] {
-        let mut g = Ground::new(fresh("17").expect("a server"));
+        let mut g = ground(fresh("17").expect("a server"));
         g.write("PG_VERSION", format!("{version}\n").as_bytes());
         // The catalog version first: both in one file with a right CRC.
         change_control(&mut g, 12, catalog, true);

@@ -7,7 +7,7 @@ use std::path::Path;
 use pgfsck_fixtures::{Fate, InitOptions, Leftover, Stop, leftovers};
 use serde_json::Value;
 
-use crate::common::{Audit, Ground, Seen, audit, new_dir, pgfsck, server, used};
+use crate::common::{Audit, Seen, audit, ground, new_dir, pgfsck, server, used};
 
 macro_rules! for_each_major {
     ($($test:ident $major:literal)*) => {$(
@@ -191,13 +191,13 @@ fn damage_to_pg_class(major: &'static str) {
     for (database, schema) in [("used", "pg_catalog"), ("postgres", "pg_catalog")] {
         let mut blocks = 0;
         for zeroed in [false, true] {
-            let path = Ground::new(base)
+            let path = ground(base)
                 .relation_in(database, schema, "pg_class")
                 .path
                 .clone();
-            blocks = Ground::new(base).blocks(&path);
+            blocks = ground(base).blocks(&path);
             for block in 0..blocks {
-                let mut ground = Ground::new(base);
+                let mut ground = ground(base);
                 let code = if zeroed {
                     ground.zero_block(&path, block);
                     "page.zeroed"
@@ -241,7 +241,7 @@ fn damage_to_shared_catalogs_makes_no_orphans() {
     let base = used("17").expect("a server");
     for name in ["pg_database", "pg_tablespace"] {
         for zeroed in [false, true] {
-            let mut ground = Ground::new(base);
+            let mut ground = ground(base);
             let mut relations = base.truth.relations.iter();
             let path = &relations
                 .find(|r| r.database.oid == 0 && r.name == name)

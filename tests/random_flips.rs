@@ -8,7 +8,7 @@ use std::process::Command;
 
 use pgfsck_format::names::RelFileName;
 
-use crate::common::{BLOCK, Ground, Seen, used};
+use crate::common::{BLOCK, Seen, ground, used};
 
 const FLIPS: usize = 500;
 
@@ -63,7 +63,7 @@ fn visit(data: &Path, dir: &str, pages: &mut Vec<(String, u64)>) {
 #[test]
 fn five_hundred_flipped_bytes_are_found_and_nothing_else() {
     let base = used("15").expect("a server");
-    let mut ground = Ground::new(base);
+    let mut ground = ground(base);
     let mut left = pages(&ground.data);
     assert!(left.len() > 2 * FLIPS, "{} pages", left.len());
     let mut random = Random(20_250_915);

@@ -1,27 +1,13 @@
 //! The damage that an audit must find: each recipe is one corruption of a healthy cluster, and the
 //! code, path and block that it must be reported with, and nothing else.
 
-pub mod control;
-mod files;
-mod pages;
-mod structure;
-
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 
 use pgfsck_check::codes;
+use pgfsck_fixtures::recipes;
 
-use crate::common::{Ground, used};
-
-/// One corruption.
-pub struct Recipe {
-    /// What is done.
-    pub name: &'static str,
-    /// The code that it is here for.
-    pub code: &'static str,
-    /// Does it, and says what the audit must report.
-    pub apply: fn(&mut Ground),
-}
+use crate::common::{ground, used};
 
 /// Codes that need another state of the cluster than a damaged copy, and the tests that provoke them.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -48,26 +34,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// All recipes.
-fn all() -> impl Iterator<Item = &'static Recipe> {
-    [
-        control::RECIPES,
-        files::RECIPES,
-        pages::RECIPES,
-        structure::RECIPES,
-    ]
-    .into_iter()
-    .flatten()
-}
-
 /// Applies every recipe to a copy of a well-used cluster of this major.
 fn run(major: &'static str) {
     let Some(base) = used(major) else { return };
     let only = std::env::var("PGFSCK_RECIPE").unwrap_or_default();
     let mut failures = Vec::new();
-    for recipe in all().filter(|recipe| recipe.name.contains(&only)) {
+    for recipe in recipes::all().filter(|recipe| recipe.name.contains(&only)) {
         let verdict = catch_unwind(|| {
-            let mut ground = Ground::new(base);
+            let mut ground = ground(base);
             (recipe.apply)(&mut ground);
             ground.verdict()
         });
@@ -102,7 +76,7 @@ fn every_recipe_is_found_on_12() {
 
 #[test]
 fn every_code_has_a_recipe() {
-    let covered: BTreeSet<&str> = all()
+    let covered: BTreeSet<&str> = recipes::all()
         .map(|recipe| recipe.code)
         .chain(ELSEWHERE.iter().map(|(code, _)| *code))
         .collect();
@@ -116,7 +90,7 @@ fn every_code_has_a_recipe() {
 #[test]
 fn recipes_have_names_of_their_own() {
     let mut names = BTreeSet::new();
-    for recipe in all() {
+    for recipe in recipes::all() {
         assert!(
             names.insert(recipe.name),
             "two recipes are called {:?}",
