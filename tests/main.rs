@@ -10,3 +10,4 @@ mod orphans;
 mod random_flips;
 mod recipes;
 mod untouched;
+mod zoo;

@@ -7,9 +7,9 @@ use crate::finding::{Finding, Place};
 use crate::slru::Oldest;
 use crate::suspicions::Suspicions;
 use crate::tablespaces::{self, Directories};
-use crate::transactions::Inserters;
+use crate::transactions::{Inserters, Next};
 use crate::versions::{self, Witness};
-use crate::{slru, top, twophase, wal};
+use crate::{slots, slru, top, twophase, wal};
 use pgfsck_catalog::{ClusterCatalog, MultiXactEnd};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::{MultiXactId, MultiXactOffset, Oid, TransactionId};
@@ -40,6 +40,7 @@ impl Examination<'_> {
         }
         top::check(cx);
         let prepared = twophase::check(cx);
+        slots::check(cx);
         let log_bytes = self.control.map_or(0, |control| wal::check(cx, control));
         let catalog = ClusterCatalog::load(
             cx.volume,
@@ -60,8 +61,13 @@ impl Examination<'_> {
             volume: cx.volume,
             log: &catalog.transactions.log,
             sound,
+            next: self.control.map(|control| Next {
+                xid: control.check_point_copy.next_xid.xid(),
+                multi: control.check_point_copy.next_multi,
+                checkpoint: control.check_point,
+            }),
         };
-        let suspicions = Suspicions::new(cx.level, log_bytes);
+        let suspicions = Suspicions::new(cx, self.control, log_bytes);
         let databases = Databases {
             cx: *cx,
             catalog: &catalog,

@@ -234,7 +234,7 @@ pub static PAGE_ZEROED: Problem = Problem {
     severity: Severity::Error,
     meaning: "A page is all zero, or its header says that it was never written, in a place where the relation must have content.",
     checked: "An all-zero page is an error where something proves that it had content: an index entry or a visibility map bit points at it, or its access method never leaves such a page. A page whose pd_upper is zero but which is not all zero is always an error.",
-    innocent: "A relation that was extended and not yet filled when a session ended or the server crashed has all-zero pages; so have hash and SP-GiST indexes, free space and visibility maps. Without proof such a page is not accused.",
+    innocent: "A relation that was extended and not yet filled when a session ended or the server crashed has all-zero pages; so have hash and SP-GiST indexes, free space and visibility maps. Without proof such a page is not accused. An unlogged sequence (15+) may really have lost its page in a recovery: the server resets it from an init fork that it had not written yet; drop and create such a sequence.",
     advice: "The rows of this page are gone from the file: the server reads it as empty, without an error. Restore the block from a backup or from a full-page image in the write-ahead log.",
     source: "PageIsNew, storage/bufpage.h; RelationAddBlocks, access/heap/hio.c",
 };
@@ -248,6 +248,28 @@ pub static PAGE_MISPLACED: Problem = Problem {
     innocent: "Updates of all rows of a page that were rolled back, on rows that were locked by several transactions, and of which VACUUM later removed the locks but not the pointers.",
     advice: "Compare the block with the one that it names, and both with a backup. If it is misplaced, the page that belongs here is lost.",
     source: "heap_insert, heap_update and FreezeMultiXactId, access/heap/heapam.c (t_ctid); 9.6-19",
+};
+
+/// `page.stale`.
+pub static PAGE_STALE: Problem = Problem {
+    name: "page.stale",
+    severity: Severity::Error,
+    meaning: "The page is of the past: the write-ahead log has a later change of this block, and a clean stop writes every change. The page's checksum is right, because the page was right once.",
+    checked: "The page's LSN against the end of the last record of the log in pg_wal that changed the block and sets its LSN, after a clean stop. Truncations, drops and rewrites after that record are taken into account. More than 8 pages of one file are one finding.",
+    innocent: "None, while the log in pg_wal is this cluster's: an index or a table that was restored from a backup by itself is of the past as well.",
+    advice: "A write was lost, or the block or the file was restored from an older copy. Restore the whole cluster from a backup and replay the log, or restore the block from the log; suspect the storage.",
+    source: "PageSetLSN after XLogInsert, everywhere; CheckPointBuffers, storage/buffer/bufmgr.c; 9.6-19",
+};
+
+/// `page.lsn-ahead`.
+pub static PAGE_LSN_AHEAD: Problem = Problem {
+    name: "page.lsn-ahead",
+    severity: Severity::Error,
+    meaning: "The page is newer than the last checkpoint that pg_control knows, though a clean stop ends with that checkpoint: pg_control and the page are of different times.",
+    checked: "The LSNs of the pages of permanent relations against the checkpoint in pg_control, after a clean stop. All such pages are one finding.",
+    innocent: "pg_resetwal with a place in the log (-l) that is before the end of the old log.",
+    advice: "pg_control, or the relation's file, comes from another backup than the rest. Restore all from one backup. The server fails with \"xlog flush request ... is not satisfied\" when it writes such a page.",
+    source: "XLogFlush, access/transam/xlog.c; 9.6-19",
 };
 
 /// `page.partial`.
@@ -459,6 +481,17 @@ pub static TWOPHASE_INVALID: Problem = Problem {
     source: "ReadTwoPhaseFile, access/transam/twophase.c; 9.6-19",
 };
 
+/// `slot.invalid`.
+pub static SLOT_INVALID: Problem = Problem {
+    name: "slot.invalid",
+    severity: Severity::Error,
+    meaning: "The state of a replication slot cannot be read, or is another slot's. The server does not start with it (\"replication slot file has wrong magic number\", \"checksum mismatch for replication slot file\").",
+    checked: "Magic, length, CRC-32C and name of each pg_replslot/NAME/state.",
+    innocent: "None in a directory that was cleanly stopped; in a copy of a running server the file may be half-written.",
+    advice: "Restore the file from the same backup, or remove the slot's directory: the consumer then has to be set up anew.",
+    source: "RestoreSlotFromDisk, replication/slot.c; 9.6-19",
+};
+
 /// `tablespace.link-broken`.
 pub static TABLESPACE_LINK_BROKEN: Problem = Problem {
     name: "tablespace.link-broken",
@@ -503,6 +536,17 @@ pub static SLRU_PAGE_ZEROED: Problem = Problem {
     source: "ZeroCLOGPage and BootStrapCLOG, access/transam/clog.c; 9.6-19",
 };
 
+/// `slru.entry-invalid`.
+pub static SLRU_ENTRY_INVALID: Problem = Problem {
+    name: "slru.entry-invalid",
+    severity: Severity::Error,
+    meaning: "An entry of the multixact logs has a value that no server writes: rows that several transactions locked or updated may be seen wrongly, or lead to errors.",
+    checked: "The status of each member of the multixacts that pg_control says are alive, after a clean stop. Of each page the first such member is reported.",
+    innocent: "None.",
+    advice: "Restore the file from the same backup. The pages of these logs have no checksum: others may be damaged without a sign.",
+    source: "MultiXactStatus, access/multixact.h; 9.6-19",
+};
+
 /// `slru.segment-missing`.
 pub static SLRU_SEGMENT_MISSING: Problem = Problem {
     name: "slru.segment-missing",
@@ -534,6 +578,17 @@ pub static WAL_PAGE_HEADER_INVALID: Problem = Problem {
     innocent: "None: segments are always written in full size.",
     advice: "Put the segment there from the archive or from the backup's own log.",
     source: "XLogReaderValidatePageHeader, access/transam/xlogreader.c; 9.6-19",
+};
+
+/// `wal.checkpoint-invalid`.
+pub static WAL_CHECKPOINT_INVALID: Problem = Problem {
+    name: "wal.checkpoint-invalid",
+    severity: Severity::Error,
+    meaning: "The write-ahead log has no sound checkpoint record where pg_control says that the last checkpoint is, or the record says something else than pg_control's copy of it. The server stops with \"could not locate a valid checkpoint record\", or starts from a state that never was.",
+    checked: "The record at the checkpoint's position after a clean stop: page headers, length, CRC-32C, type, and its body against the copy in pg_control.",
+    innocent: "None after a clean stop: the checkpoint is the last thing that is written, and pg_control afterwards. A backup, whose log may come from elsewhere, is not judged.",
+    advice: "Put the segment there from the archive, or restore pg_control and the log from one backup. Only if it is lost, and after copying everything, think of pg_resetwal.",
+    source: "ReadCheckpointRecord, access/transam/xlogrecovery.c; CreateCheckPoint, access/transam/xlog.c; 9.6-19",
 };
 
 /// `wal.segment-missing`.
@@ -617,9 +672,9 @@ pub static HEAP_ATTRIBUTE_INVALID: Problem = Problem {
 pub static INDEX_PAGE_INVALID: Problem = Problem {
     name: "index.page-invalid",
     severity: Severity::Error,
-    meaning: "An index page is not of its access method, or its meta page is impossible.",
-    checked: "The special space, the page id and the meta page against the access method in pg_class.",
-    innocent: "None.",
+    meaning: "An index page is not of its access method, or contradicts itself: its meta page, its flags, its level, or entries that are out of order, of wrong size or of another kind.",
+    checked: "The special space, the page id, the meta page, the flags and the entries of each page against the rules of the access method in pg_class. Keys are not compared, except hash codes and rows of one key.",
+    innocent: "In a directory that was not cleanly stopped and has no checksums, a torn page: recovery writes it anew.",
     advice: "REINDEX rebuilds it.",
     source: "access/nbtree/nbtpage.c (_bt_checkpage) and the like; 9.6-19",
 };
@@ -639,9 +694,9 @@ pub static INDEX_TID_INVALID: Problem = Problem {
 pub static INDEX_LINK_INVALID: Problem = Problem {
     name: "index.link-invalid",
     severity: Severity::Error,
-    meaning: "A page of the index refers to a block that can be no page of its tree: the meta page, or the root as a child.",
-    checked: "Sibling links, downlinks, overflow chains and root pointers: none may lead to block 0. Links beyond the end are reported as relation.truncated.",
-    innocent: "None.",
+    meaning: "A page of the index refers to a block that can be no page of its tree: the meta page, the root as a child, or itself as its own sibling.",
+    checked: "Sibling links, downlinks, overflow chains and root pointers: none may lead to block 0, and no sibling to its own page, except in GiST. Links beyond the end are reported as relation.truncated.",
+    innocent: "None: the right link of a GiST page, which may be left over from a page that was deleted, is not asked for more than its range.",
     advice: "REINDEX rebuilds it.",
     source: "access/nbtree, hash, gin, gist, spgist, brin; 9.6-19",
 };
@@ -690,6 +745,8 @@ pub static ALL: &[&Problem] = &[
     &PAGE_HEADER_INVALID,
     &PAGE_ZEROED,
     &PAGE_MISPLACED,
+    &PAGE_STALE,
+    &PAGE_LSN_AHEAD,
     &PAGE_PARTIAL,
     &RELATION_MAIN_FORK_MISSING,
     &RELATION_INIT_FORK_MISSING,
@@ -709,13 +766,16 @@ pub static ALL: &[&Problem] = &[
     &DATABASE_DIRECTORY_ORPHAN,
     &DATABASE_INVALID,
     &TWOPHASE_INVALID,
+    &SLOT_INVALID,
     &TABLESPACE_LINK_BROKEN,
     &TABLESPACE_ORPHAN,
     &TABLESPACE_FOREIGN,
     &SLRU_PAGE_ZEROED,
+    &SLRU_ENTRY_INVALID,
     &SLRU_SEGMENT_MISSING,
     &SLRU_SEGMENT_SHORT,
     &WAL_PAGE_HEADER_INVALID,
+    &WAL_CHECKPOINT_INVALID,
     &WAL_SEGMENT_MISSING,
     &WAL_SYSID_MISMATCH,
     &CATALOG_LAYOUT_UNKNOWN,

@@ -9,7 +9,9 @@ use crate::suspicions::Suspicions;
 use crate::tablespaces::Directories;
 use crate::transactions::Inserters;
 use crate::{orphans, relmaps};
-use pgfsck_catalog::{Attributes, ClusterCatalog, Database, DatabaseCatalog, LostWhy, descriptors};
+use pgfsck_catalog::{
+    Attributes, ClusterCatalog, Database, DatabaseCatalog, LostWhy, RowFate, descriptors,
+};
 use pgfsck_format::Oid;
 use pgfsck_volume::{VolPath, VolumeError};
 use rayon::prelude::*;
@@ -268,7 +270,7 @@ impl Databases<'_> {
         let claim = self.catalog.database_claims.iter().find(|c| c.oid == oid);
         let origin = claim.map_or_else(
             || "no row of pg_database tells its origin".to_owned(),
-            |c| format!("it was database \"{}\" ({:?})", c.name, c.fate),
+            |c| format!("it was database \"{}\"{}", c.name, end_of(c.fate)),
         );
         for (_, path) in paths {
             let severity = if cx.stop == Stop::Clean {
@@ -416,3 +418,20 @@ fn report_lost_pg_class(cx: &Cx<'_>, catalog: &DatabaseCatalog, database: &Arc<D
 
 /// `RelationRelationId` (`catalog/pg_class.h`).
 pub(crate) const PG_CLASS: Oid = Oid(1259);
+
+/// What became of a database by its row, to follow its name.
+fn end_of(fate: RowFate) -> String {
+    match fate {
+        RowFate::Live => String::new(),
+        RowFate::InsertedInProgress { xid } => {
+            format!(", created by transaction {xid}, which is prepared and still open")
+        }
+        RowFate::Aborted { xid } => {
+            format!(", created by transaction {xid}, which never committed")
+        }
+        RowFate::Deleted { xid } => format!(", dropped by transaction {xid}"),
+        RowFate::Updated { xid } | RowFate::Superseded { xid } => {
+            format!(", another version of its row is by transaction {xid}")
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::relations::{DatabasePass, Target};
 use crate::scan::ForkFiles;
 use crate::suspicions::{Suspicion, address};
 use pgfsck_catalog::Persistence;
-use pgfsck_format::{BlockNumber, ForkNumber, Lsn, RelFileLocator};
+use pgfsck_format::{BlockNumber, ForkNumber, RelFileLocator};
 use std::collections::BTreeMap;
 
 /// A heap after its scan, with what else speaks about it.
@@ -123,7 +123,7 @@ impl<'a> DatabasePass<'a> {
             if let (Word::Open(open @ None), Some(w)) = (&mut word, &heap.fsm_beyond) {
                 *open = Some(("the free space map", w.block.0.saturating_add(1)));
             }
-            self.ask_log(target, &files, heap.blocks, word, &heap.summary.newest);
+            self.ask_log(target, heap.blocks, word);
         }
         for (block, why) in &zeroed {
             self.report_zeroed(
@@ -144,7 +144,7 @@ impl<'a> DatabasePass<'a> {
         &self,
         target: &Target<'a>,
         heap: &ScannedHeap,
-        files: &ForkFiles,
+        files: &ForkFiles<'_>,
         proven: &BTreeMap<BlockNumber, String>,
     ) {
         const MAX_ASKED: usize = 1000;
@@ -169,7 +169,7 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// The place of a block of a fork.
-    fn place_of_block(&self, place: &Place, files: &ForkFiles, block: BlockNumber) -> Place {
+    fn place_of_block(&self, place: &Place, files: &ForkFiles<'_>, block: BlockNumber) -> Place {
         let per_segment = self.cx.fmt.segment_blocks.max(1);
         let segment = files
             .segments
@@ -187,7 +187,7 @@ impl<'a> DatabasePass<'a> {
     pub(crate) fn report_zeroed(
         &self,
         place: &Place,
-        files: &ForkFiles,
+        files: &ForkFiles<'_>,
         block: BlockNumber,
         have: &str,
         why: &str,
@@ -258,14 +258,7 @@ impl<'a> DatabasePass<'a> {
 
     /// Asks the write-ahead log about a relation that nothing disproves: how far it was in use, and
     /// whether its newest pages were written for it.
-    pub(crate) fn ask_log(
-        &self,
-        target: &Target<'a>,
-        files: &ForkFiles,
-        blocks: u32,
-        word: Word,
-        newest: &[(Lsn, BlockNumber)],
-    ) {
+    pub(crate) fn ask_log(&self, target: &Target<'a>, blocks: u32, word: Word) {
         let relation = target.relation;
         let (Some(locator), Word::Open(word)) = (relation.locator(), word) else {
             return;
@@ -281,14 +274,6 @@ impl<'a> DatabasePass<'a> {
                 locator,
                 blocks,
                 word,
-            });
-        }
-        for &(lsn, block) in newest.iter().filter(|(lsn, _)| about_all && lsn.is_valid()) {
-            let at = self.place_of_block(&target.place, files, block);
-            self.suspicions.add(Suspicion::Written {
-                at,
-                address: address(locator, block),
-                lsn,
             });
         }
     }

@@ -5,18 +5,21 @@
 //! committed: an aborted transaction may have added columns that pg_class never got.
 
 use crate::blocks::{BlockBits, BlockRuns};
+use crate::chains::{self, Broken, overlap};
 use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::held::Held;
 use crate::scan::PageCheck;
 use crate::transactions::Inserters;
+use crate::tuple_header::{Bounds, contradiction};
 
 use pgfsck_format::attribute::TupleShape;
+use pgfsck_format::compression::CompressionMethod;
 use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader};
 use pgfsck_format::item::{ItemId, ItemState};
 use pgfsck_format::page::Page;
-use pgfsck_format::varlena::Varlena;
-use pgfsck_format::{BlockNumber, ClusterFormat, Lsn, OffsetNumber, Oid};
+use pgfsck_format::varlena::{VARHDRSZ, Varlena};
+use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid};
 use std::collections::BTreeMap;
 
 /// What pg_class and pg_attribute say of a heap's tuples.
@@ -26,6 +29,8 @@ pub struct HeapShape {
     pub columns: TupleShape,
     /// `reltoastrelid`; 0 for none.
     pub toast_relid: Oid,
+    /// What transactions its tuples may name; `None` if recovery is still to come, or pg_control cannot say.
+    pub bounds: Option<Bounds>,
     /// Whether the columns can be trusted: the catalog row is proven and pg_attribute was whole.
     pub known: bool,
 }
@@ -43,8 +48,6 @@ pub struct HeapSummary {
     pub items: ItemMap,
     /// The last block that was looked at.
     pub last_page: Option<BlockNumber>,
-    /// The page that was written last, of each piece of the relation.
-    pub newest: Vec<(Lsn, BlockNumber)>,
     /// Pages that were looked at.
     pub pages: u64,
     /// Pages that are no heap pages at all.
@@ -190,6 +193,10 @@ pub struct HeapCheck<'a> {
     /// What the checks between pages need.
     pub summary: HeapSummary,
     held: Held,
+    /// Whether a tuple of the page under way is part of a chain of updates.
+    chained: bool,
+    /// Whether something is wrong with the page under way.
+    broken: bool,
 }
 
 impl<'a> HeapCheck<'a> {
@@ -202,6 +209,8 @@ impl<'a> HeapCheck<'a> {
             log,
             summary: HeapSummary::default(),
             held: Held::default(),
+            chained: false,
+            broken: false,
         }
     }
 
@@ -232,18 +241,23 @@ impl<'a> HeapCheck<'a> {
 
     /// A problem of one tuple, held back until the scan's end.
     fn hold(&mut self, finding: Finding) {
+        self.broken = true;
         self.held.push(finding);
     }
 
     /// All line pointers of a page; returns those that lead to a tuple.
     fn check_items(&mut self, page: &Page<'_>, at: &Place) -> (u16, Vec<u16>) {
         let mut unused = Vec::new();
+        (self.chained, self.broken) = (false, false);
         let count = page.item_count();
         for (number, item) in page.items() {
             match item.state {
                 ItemState::Unused => unused.push(number.0),
                 ItemState::Dead if !item.has_storage() => {}
-                ItemState::Redirect => self.check_redirect(page, at, number, item),
+                ItemState::Redirect => {
+                    self.chained = true;
+                    self.check_redirect(page, at, number, item);
+                }
                 ItemState::Normal | ItemState::Dead => {
                     if self.check_bounds(page, at, number, item) && item.state == ItemState::Normal
                     {
@@ -252,7 +266,61 @@ impl<'a> HeapCheck<'a> {
                 }
             }
         }
+        // A page that recovery writes anew may be torn: nothing in it need hang together.
+        if self.shape.known {
+            self.check_storage(page, at);
+        }
         (count, unused)
+    }
+
+    /// No tuple lies in another, and those that updates made from one another are chained.
+    fn check_storage(&mut self, page: &Page<'_>, at: &Place) {
+        if let Some(number) = overlap(page, self.fmt) {
+            let what = "the line pointer leads into the storage of another";
+            let finding = Finding::new(&codes::HEAP_LINE_POINTER_INVALID, at.at_item(number), what);
+            self.hold(finding.values("overlapping storage", "storage of its own"));
+        }
+        if self.chained && !self.broken {
+            self.check_chains(page, at);
+        }
+    }
+
+    /// The tuples of the page that updates made from one another.
+    fn check_chains(&mut self, page: &Page<'_>, at: &Place) {
+        for (number, broken) in chains::broken(page, self.fmt, |t| self.inserter_committed(t)) {
+            let (code, what, have) = match broken {
+                Broken::RedirectToRoot(to) => (
+                    &codes::HEAP_LINE_POINTER_INVALID,
+                    "the line pointer redirects to a tuple that is not heap-only",
+                    Some(to),
+                ),
+                Broken::SharedSuccessor(to) => (
+                    &codes::HEAP_LINE_POINTER_INVALID,
+                    "two chains of updates lead to one tuple",
+                    Some(to),
+                ),
+                Broken::NotHeapOnly(to) => (
+                    &codes::HEAP_TUPLE_INVALID,
+                    "the tuple is marked HOT-updated, and its newer version is not heap-only",
+                    Some(to),
+                ),
+                Broken::NotHot(to) => (
+                    &codes::HEAP_TUPLE_INVALID,
+                    "the tuple's newer version is heap-only, and the tuple is not marked HOT-updated",
+                    Some(to),
+                ),
+                Broken::NoRoot => (
+                    &codes::HEAP_TUPLE_INVALID,
+                    "the tuple is heap-only, and no tuple and no redirect leads to it",
+                    None,
+                ),
+            };
+            let have = have.map_or("nothing leads here".to_owned(), |to| {
+                format!("leads to line pointer {to}")
+            });
+            let finding = Finding::new(code, at.at_item(number), what);
+            self.hold(finding.values(have, "a chain of updates from a root on"));
+        }
     }
 
     /// A redirect leads to a normal line pointer of its page.
@@ -326,6 +394,7 @@ impl<'a> HeapCheck<'a> {
             return;
         };
         self.summary.tuples += 1;
+        self.chained |= tuple.is_heap_only() || tuple.is_hot_updated();
         let (hoff, expected) = (tuple.hoff(), tuple.expected_hoff(self.fmt));
         if hoff != expected || hoff > bytes.len() {
             self.summary.misfits += 1;
@@ -343,6 +412,10 @@ impl<'a> HeapCheck<'a> {
         }
         if !self.shape.known {
             return;
+        }
+        if let Some(c) = contradiction(&tuple, page, self.shape.bounds.as_ref()) {
+            let finding = Finding::new(&codes::HEAP_TUPLE_INVALID, at.at_item(number), c.what);
+            self.hold(finding.values(c.have, c.expect));
         }
         let columns = self.shape.columns.attributes().len();
         if usize::from(tuple.natts()) > columns {
@@ -365,11 +438,17 @@ impl<'a> HeapCheck<'a> {
     fn check_columns(&mut self, tuple: &HeapTupleHeader<'_>, at: &Place, number: OffsetNumber) {
         let shape = self.shape;
         let mut stray = None;
-        let end = tuple.measure(&shape.columns, self.fmt, |attribute, value| match value {
-            Varlena::External(pointer) if pointer.toast_relid != shape.toast_relid => {
-                stray = stray.or(Some((attribute, pointer.toast_relid)));
+        let mut absurd = None;
+        let end = tuple.measure(&shape.columns, self.fmt, |attribute, value| {
+            if let Some(sizes) = absurd_sizes(&value) {
+                absurd = absurd.or(Some((attribute, sizes)));
             }
-            _ => {}
+            match value {
+                Varlena::External(pointer) if pointer.toast_relid != shape.toast_relid => {
+                    stray = stray.or(Some((attribute, pointer.toast_relid)));
+                }
+                _ => {}
+            }
         });
         let length = tuple.bytes().len();
         let (attribute, have, expect, what) = match (end, stray) {
@@ -384,6 +463,19 @@ impl<'a> HeapCheck<'a> {
                 format!("the last column ends at byte {end}"),
                 format!("{length}, where the tuple ends"),
                 "the columns do not fill the tuple",
+            ),
+            (Ok(_), _) if let Some((attribute, sizes)) = absurd => (
+                u16::try_from(attribute).unwrap_or(u16::MAX),
+                format!(
+                    "{} bytes stored of {}, {}",
+                    sizes.stored,
+                    sizes.raw,
+                    sizes.method.name()
+                ),
+                format!(
+                    "no more bytes than the value has, at most {MAX_VALUE_BYTES}, by a known method"
+                ),
+                "the value's sizes or its compression are impossible",
             ),
             // A version that is on its way out may point to the chunks of a former TOAST table.
             (Ok(_), Some((attribute, relid))) if tuple.xmax_invalid() => (
@@ -411,6 +503,37 @@ impl<'a> HeapCheck<'a> {
     }
 }
 
+/// The sizes that a compressed value, or one out of line, has recorded.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    raw: i64,
+    stored: i64,
+    method: CompressionMethod,
+}
+
+/// `VARLENA_SIZE_LIMIT`, the header included: more do not fit in the 30 bits of a length.
+const MAX_VALUE_BYTES: i64 = 0x3FFF_FFFF;
+
+/// The sizes of a value, if no value can have them: compression is kept only where it saves bytes.
+fn absurd_sizes(value: &Varlena<'_>) -> Option<Sizes> {
+    let sizes = match value {
+        Varlena::Compressed(c) => Sizes {
+            raw: i64::from(c.raw_bytes),
+            stored: i64::try_from(c.data.len()).unwrap_or(i64::MAX),
+            method: c.method,
+        },
+        Varlena::External(p) => Sizes {
+            raw: i64::from(p.raw_bytes) - VARHDRSZ as i64,
+            stored: i64::from(p.stored_bytes),
+            method: p.method.unwrap_or(CompressionMethod::Pglz),
+        },
+        Varlena::Short(_) | Varlena::Plain(_) => return None,
+    };
+    let known = !matches!(sizes.method, CompressionMethod::Unknown(_));
+    let possible = sizes.raw <= MAX_VALUE_BYTES - VARHDRSZ as i64 && sizes.stored <= sizes.raw;
+    (!possible || !known).then_some(sizes)
+}
+
 /// Why a whole file is taken for another relation's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrongContent {
@@ -434,7 +557,6 @@ impl PageCheck for HeapCheck<'_> {
     fn page(&mut self, page: &Page<'_>, at: &Place) {
         self.summary.pages += 1;
         self.summary.last_page = self.summary.last_page.max(Some(page.block()));
-        keep_newest(&mut self.summary.newest, page);
         if page.special() != self.fmt.block_len() {
             self.summary.foreign_pages += 1;
             let finding = Finding::new(
@@ -472,21 +594,11 @@ impl PageCheck for HeapCheck<'_> {
         s.all_visible.union(t.all_visible);
         s.items.merge(t.items);
         s.last_page = s.last_page.max(t.last_page);
-        s.newest.extend(t.newest);
         s.pages += t.pages;
         s.foreign_pages += t.foreign_pages;
         s.tuples += t.tuples;
         s.misfits += t.misfits;
         self.held.append(later.held);
-    }
-}
-
-/// Keeps the page of a piece that has the highest LSN.
-pub(crate) fn keep_newest(newest: &mut Vec<(Lsn, BlockNumber)>, page: &Page<'_>) {
-    let this = (page.lsn(), page.block());
-    match newest.first_mut() {
-        Some(first) => *first = this.max(*first),
-        None => newest.push(this),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::blocks::{BlockBits, BlockRuns};
 use crate::codes;
+use crate::context::Standing;
 use crate::finding::{Finding, Place};
-use crate::heap::{HeapSummary, ItemFate, keep_newest};
+use crate::heap::{HeapSummary, ItemFate};
 use crate::held::Held;
+use crate::index_page::{self, Contradiction};
 use crate::maps::Witness;
 use crate::scan::PageCheck;
 use pgfsck_format::access::brin::{BrinMeta, revmap};
@@ -15,7 +17,7 @@ use pgfsck_format::access::{AccessMethod, LinkKind, PageKind, block_links, heap_
 use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
-use pgfsck_format::{BlockNumber, ItemPointer, Lsn, OffsetNumber};
+use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
 use std::collections::BTreeMap;
 
 /// All-zero blocks of the table that are remembered with an entry that points to them.
@@ -34,6 +36,7 @@ pub struct Heap<'h> {
 pub struct IndexCheck<'h> {
     am: AccessMethod,
     blocks: u32,
+    standing: Standing,
     heap: Option<Heap<'h>>,
     /// The index's columns, where the catalog knows them.
     columns: Option<&'h [AttributeShape]>,
@@ -43,8 +46,6 @@ pub struct IndexCheck<'h> {
     pub keys: (u64, u64),
     /// A BRIN range beyond the table's end: weak, because VACUUM leaves such ranges behind.
     pub ranges_beyond: Option<Witness>,
-    /// The page that was written last, of each piece of the index.
-    pub newest: Vec<(Lsn, BlockNumber)>,
     /// Blocks that are all zero.
     pub zero: BlockRuns,
     /// Pages looked at, and pages that are not of this access method.
@@ -77,12 +78,12 @@ impl<'h> IndexCheck<'h> {
         Self {
             am,
             blocks,
+            standing: Standing::Settled,
             heap,
             columns,
             brin: None,
             keys: (0, 0),
             ranges_beyond: None,
-            newest: Vec::new(),
             zero: BlockRuns::default(),
             pages: (0, 0),
             referenced: BlockBits::default(),
@@ -93,6 +94,12 @@ impl<'h> IndexCheck<'h> {
             dangling: Held::default(),
             held: Held::default(),
         }
+    }
+
+    /// The same for an index whose content may be concluded from only so far.
+    #[must_use]
+    pub fn under(self, standing: Standing) -> Self {
+        Self { standing, ..self }
     }
 
     /// Where one entry leads.
@@ -184,6 +191,17 @@ impl<'h> IndexCheck<'h> {
         }
     }
 
+    /// A page that is wrong in itself.
+    fn contradicted(&mut self, page: &Page<'_>, at: &Place, wrong: Contradiction) {
+        let place = wrong
+            .item
+            .map_or_else(|| at.clone(), |item| at.at_item(item));
+        let severity = self.standing.severity(wrong.problem.severity, page.lsn());
+        let finding = Finding::new(wrong.problem, place, wrong.what);
+        self.held
+            .push(finding.values(wrong.have, wrong.expect).severity(severity));
+    }
+
     /// Ranges that a BRIN index knows, against the table's end.
     fn check_ranges(&mut self, page: &Page<'_>, at: &Place, kind: PageKind) {
         if kind == PageKind::BrinMeta {
@@ -242,7 +260,9 @@ impl PageCheck for IndexCheck<'_> {
                 .push(finding.values(format!("{kind:?}"), self.am.name()));
             return;
         }
-        keep_newest(&mut self.newest, page);
+        if let Err(wrong) = index_page::check(page, self.am, self.brin.as_ref()) {
+            return self.contradicted(page, at, wrong);
+        }
         match self.am {
             AccessMethod::Hash => self.reference_buckets(page),
             AccessMethod::Btree => self.check_key(page, at),
@@ -259,7 +279,7 @@ impl PageCheck for IndexCheck<'_> {
                     .from
                     .map_or_else(|| at.clone(), |item| at.at_item(item));
                 let what = format!(
-                    "a link ({:?}) leads to block 0, which is no page of the tree",
+                    "{} leads to block 0, which is no page of the tree",
                     link.kind
                 );
                 let finding = Finding::new(&codes::INDEX_LINK_INVALID, place, what);
@@ -290,7 +310,6 @@ impl PageCheck for IndexCheck<'_> {
         self.brin = self.brin.or(later.brin);
         self.keys = (self.keys.0 + later.keys.0, self.keys.1 + later.keys.1);
         Witness::merge(&mut self.ranges_beyond, later.ranges_beyond);
-        self.newest.extend(later.newest);
         self.zero.append(later.zero);
         self.pages = (self.pages.0 + later.pages.0, self.pages.1 + later.pages.1);
         self.referenced.union(later.referenced);

@@ -257,6 +257,7 @@ fn scan_pages(
                 segments,
                 place: at,
                 standing,
+                logged: None,
             },
             HeaderOnly::default,
         );

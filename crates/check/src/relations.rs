@@ -7,6 +7,7 @@ use crate::codes;
 use crate::context::{Cx, Level, Standing};
 use crate::finding::{DatabaseRef, Finding, Place, RelationRef, Severity};
 use crate::inventory::{RelFile, RelationDirectory};
+use crate::page_lsns::PageLsns;
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::segments::{Chain, chain};
 use crate::sink::Counters;
@@ -63,7 +64,12 @@ impl<'a> DatabasePass<'a> {
         let mut units: BTreeMap<Oid, Unit<'a>> = BTreeMap::new();
         let mut claimed = HashSet::new();
         for (relation, locator) in self.catalog.with_storage() {
-            claimed.insert(locator);
+            let first = claimed.insert(locator);
+            // VACUUM FULL and CLUSTER swap the files of a table and of a transient one, `pg_temp_OID`. In a
+            // directory that was not cleanly stopped both may seem to live; the file is examined once.
+            if !first && !self.cx.standing().is_settled() {
+                continue;
+            }
             if relation.kind == RelKind::Index && relation.index_of.is_valid() {
                 units
                     .entry(relation.index_of)
@@ -228,7 +234,7 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// A fork, ready to be scanned.
-    pub(crate) fn files(&self, target: &Target<'a>, fork: ForkNumber) -> Option<ForkFiles> {
+    pub(crate) fn files(&self, target: &Target<'a>, fork: ForkNumber) -> Option<ForkFiles<'a>> {
         let chain = target.forks.get(&fork)?;
         Some(ForkFiles {
             segments: chain.segments.clone(),
@@ -237,7 +243,21 @@ impl<'a> DatabasePass<'a> {
                 ..target.place.clone()
             },
             standing: self.standing(target.relation, fork),
+            logged: self.logged(target.relation, fork),
         })
+    }
+
+    /// The relation as the write-ahead log names it, if the log has every change of this fork.
+    fn logged(
+        &self,
+        relation: &Relation,
+        fork: ForkNumber,
+    ) -> Option<(RelFileLocator, &'a PageLsns)> {
+        let logged = fork == ForkNumber::Main
+            && relation.persistence == Persistence::Permanent
+            && relation.trust.is_proven();
+        let locator = relation.locator().filter(|_| logged)?;
+        Some((locator, self.suspicions.lsns()))
     }
 
     /// Scans the chosen forks for checksums and headers only.

@@ -8,10 +8,11 @@
 use crate::codes;
 use crate::context::{Cx, Standing};
 use crate::finding::{Finding, Place, Severity};
+use crate::page_lsns::PageLsns;
 use crate::sink::Counters;
-use pgfsck_format::BlockNumber;
 use pgfsck_format::checksum::{checksum_raw, each_checksum_raw, reduce};
 use pgfsck_format::page::{PAGE_LAYOUT_VERSION, Page};
+use pgfsck_format::{BlockNumber, RelFileLocator};
 use pgfsck_volume::{File, ScanBuffer, VolPath, VolumeError};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -38,13 +39,15 @@ pub struct SegmentFile {
 
 /// One fork of one relation, with the files it has.
 #[derive(Debug, Clone)]
-pub struct ForkFiles {
+pub struct ForkFiles<'a> {
     /// Its files, in the order of their numbers.
     pub segments: Vec<SegmentFile>,
     /// Database, relation and fork, for findings.
     pub place: Place,
     /// What the audit may conclude from its content.
     pub standing: Standing,
+    /// The relation as the write-ahead log names it, where its pages must agree with the log.
+    pub logged: Option<(RelFileLocator, &'a PageLsns)>,
 }
 
 /// What a kind of page is checked for.
@@ -85,7 +88,7 @@ struct Piece<'f> {
 }
 
 /// Scans all blocks of a fork and returns the merged check; `make` makes one for each piece.
-pub fn scan<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, make: impl Fn() -> C + Sync) -> C {
+pub fn scan<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles<'_>, make: impl Fn() -> C + Sync) -> C {
     let pieces = cut(cx, &fork.segments);
     let look = |piece: &Piece<'_>| {
         let mut check = make();
@@ -129,7 +132,7 @@ fn cut<'f>(cx: &Cx<'_>, segments: &'f [SegmentFile]) -> Vec<Piece<'f>> {
 }
 
 /// Reads one piece and looks at its blocks.
-fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, piece: &Piece<'_>, check: &mut C) {
+fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles<'_>, piece: &Piece<'_>, check: &mut C) {
     let base = u64::from(piece.file.segment) * u64::from(cx.fmt.segment_blocks);
     let mut at = Place {
         path: piece.file.path.clone(),
@@ -197,7 +200,7 @@ fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles, piece: &Piece<'_>, ch
 /// Re-reads a run that failed, block by block, so that only what really fails is lost.
 fn block_by_block<C: PageCheck>(
     cx: &Cx<'_>,
-    fork: &ForkFiles,
+    fork: &ForkFiles<'_>,
     file: &File,
     at: &mut Place,
     (base, first, n): (u64, u64, u64),
@@ -282,7 +285,7 @@ fn raw_checksums(cx: &Cx<'_>, pages: &[u8]) -> [u32; MAX_BLOCKS] {
 /// One block: new, wrong, or handed on to its check.
 fn look_at_block<C: PageCheck>(
     cx: &Cx<'_>,
-    fork: &ForkFiles,
+    fork: &ForkFiles<'_>,
     bytes: &[u8],
     raw: u32,
     at: &Place,
@@ -325,6 +328,12 @@ fn look_at_block<C: PageCheck>(
         cx.sink.report(finding);
         return;
     }
+    if let Some((locator, lsns)) = fork.logged
+        && !lsns.look(at, locator, &page)
+    {
+        check.unsound(block);
+        return;
+    }
     check.page(&page, at);
 }
 
@@ -365,7 +374,7 @@ fn header_problem(cx: &Cx<'_>, page: &Page<'_>) -> Option<(String, String)> {
 }
 
 /// A page whose `pd_upper` is zero though it has content: the server takes it for new.
-fn report_headerless(cx: &Cx<'_>, fork: &ForkFiles, page: &Page<'_>, at: &Place) {
+fn report_headerless(cx: &Cx<'_>, fork: &ForkFiles<'_>, page: &Page<'_>, at: &Place) {
     let finding = Finding::new(
         &codes::PAGE_ZEROED,
         at.clone(),
@@ -377,7 +386,7 @@ fn report_headerless(cx: &Cx<'_>, fork: &ForkFiles, page: &Page<'_>, at: &Place)
 }
 
 /// A wrong checksum, with the place where the page would be right if one can be named.
-fn report_mismatch(cx: &Cx<'_>, fork: &ForkFiles, page: &Page<'_>, raw: u32, at: &Place) {
+fn report_mismatch(cx: &Cx<'_>, fork: &ForkFiles<'_>, page: &Page<'_>, raw: u32, at: &Place) {
     let block = at.block.unwrap_or_default();
     let stored = page.checksum();
     let elsewhere = where_it_belongs(cx, page, raw);
@@ -494,6 +503,7 @@ mod tests {
             segments,
             place: Place::default(),
             standing: Standing::Settled,
+            logged: None,
         };
         let seen = scan(&cx, &fork, Seen::default);
         let (findings, _, skips, _) = sink.finish();

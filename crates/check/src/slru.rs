@@ -7,6 +7,7 @@ use crate::codes;
 use crate::context::{Cx, Level, Stop, unreadable};
 use crate::finding::{Finding, Place, Severity};
 use crate::inventory::{seen_and_known, unexpected};
+use crate::multixacts;
 use crate::sink::Counters;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::page::is_all_zero;
@@ -105,6 +106,9 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) -> bool {
                 modulus,
                 "multixact member",
             );
+            if cx.level >= Level::Structure && cx.standing().is_settled() {
+                multixacts::check_members(cx, first, point.next_multi_offset);
+            }
         }
     }
     let (ts_from, ts_to) = (point.oldest_commit_ts_xid, point.newest_commit_ts_xid);

@@ -10,6 +10,7 @@ use crate::maps::{FsmCheck, VmCheck};
 use crate::relations::{DatabasePass, Target};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::sequence::SequenceCheck;
+use crate::tuple_header::Bounds;
 use pgfsck_catalog::{RelKind, Relation};
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::attribute::{AttributeShape, TupleShape};
@@ -61,6 +62,11 @@ impl<'a> DatabasePass<'a> {
         HeapShape {
             columns: TupleShape::new(columns.unwrap_or_default()),
             toast_relid: relation.toast_oid,
+            bounds: self.inserters.next.filter(|_| known).map(|next| Bounds {
+                frozen_xid: relation.frozen_xid,
+                min_mxid: relation.min_mxid,
+                next,
+            }),
             known,
         }
     }
@@ -179,7 +185,7 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// An empty index: its fixed pages, and none of them zero.
-    fn examine_init_index(&self, target: &Target<'a>, files: &ForkFiles, am: AccessMethod) {
+    fn examine_init_index(&self, target: &Target<'a>, files: &ForkFiles<'_>, am: AccessMethod) {
         let blocks = target.forks.get(&ForkNumber::Init).map_or(0, |c| c.blocks);
         let check = scan(&self.cx, files, || IndexCheck::new(am, blocks, None, None));
         if !files.standing.is_settled() {
@@ -230,7 +236,7 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// The one page of a sequence, or of its init fork.
-    fn examine_sequence_fork(&self, target: &Target<'a>, files: &ForkFiles) {
+    fn examine_sequence_fork(&self, target: &Target<'a>, files: &ForkFiles<'_>) {
         let check = scan(&self.cx, files, || SequenceCheck::new(self.cx.fmt));
         if files.standing == Standing::Discarded {
             return;
@@ -306,7 +312,7 @@ impl<'a> DatabasePass<'a> {
                 summary: &h.summary,
                 blocks: h.blocks,
             });
-            IndexCheck::new(am, blocks, columns, heap)
+            IndexCheck::new(am, blocks, columns, heap).under(files.standing)
         });
         if files.standing == Standing::Discarded || !judged {
             return;
@@ -328,7 +334,7 @@ impl<'a> DatabasePass<'a> {
     fn judge_index(
         &self,
         target: &Target<'a>,
-        files: &ForkFiles,
+        files: &ForkFiles<'_>,
         check: IndexCheck<'_>,
         evidence: &mut Evidence,
     ) {
@@ -395,7 +401,7 @@ impl<'a> DatabasePass<'a> {
             );
         } else {
             let word = self.compare_with_relpages(target, blocks, None);
-            self.ask_log(target, files, blocks, word, &check.newest);
+            self.ask_log(target, blocks, word);
         }
         evidence.indexes.push(IndexWord {
             name: self.catalog.name(target.relation).to_owned(),

@@ -1,15 +1,17 @@
 //! What pages and catalogs alone cannot decide, kept until the write-ahead log has been asked.
 //!
-//! The log is read once, and only if there is something to ask. Every relation is asked about at level
-//! `deep`, and at `structure` if the log is small. On a directory that recovery has still to work on, pages and log do not belong together yet, so
-//! nothing is asked there.
+//! The log is read after the pages, and only if there is something to ask. At level `deep`, and at `structure` if
+//! the log is small, every relation is asked about, and the log is read before the pages as well, so that each
+//! page can be held against the last record about it ([`crate::page_lsns`]). On a directory that recovery has
+//! still to work on, pages and log do not belong together yet, so nothing is asked there.
 
 use crate::codes;
 use crate::context::{Cx, Level, Stop};
 use crate::finding::{Finding, Place, Severity};
-use crate::wal_evidence::{BlockAddress, Event, LsnVerdict, Questions, WalEvidence};
+use crate::page_lsns::PageLsns;
+use crate::wal_evidence::{BlockAddress, Event, Questions, WalEvidence};
 use pgfsck_format::control::ControlFile;
-use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Major, RelFileLocator};
+use pgfsck_format::{BlockNumber, ForkNumber, Major, RelFileLocator};
 use std::sync::{Mutex, PoisonError};
 
 /// Something that may be damage.
@@ -33,15 +35,6 @@ pub enum Suspicion {
         /// Who says that it had more blocks, and how many, if anybody does.
         word: Option<(&'static str, u32)>,
     },
-    /// A page whose LSN must belong to a record about this block.
-    Written {
-        /// The page.
-        at: Place,
-        /// The same, as the log names it.
-        address: BlockAddress,
-        /// Its LSN.
-        lsn: Lsn,
-    },
 }
 
 /// Suspicions of one audit, at most; more are not asked about.
@@ -52,6 +45,7 @@ const MAX_SUSPICIONS: usize = 1 << 18;
 pub struct Suspicions {
     all: Mutex<Vec<Suspicion>>,
     about_all: bool,
+    lsns: PageLsns,
 }
 
 /// A log that is not larger is read in a moment: then every relation is asked about at every level.
@@ -60,11 +54,20 @@ const SMALL_LOG_BYTES: u64 = 128 << 20;
 impl Suspicions {
     /// None yet, for a cluster whose directory holds so much of the log.
     #[must_use]
-    pub fn new(level: Level, log_bytes: u64) -> Self {
+    pub fn new(cx: &Cx<'_>, control: Option<&ControlFile>, log_bytes: u64) -> Self {
+        let about_all = cx.level >= Level::Deep || log_bytes <= SMALL_LOG_BYTES;
+        let settled = control.filter(|_| cx.stop == Stop::Clean && cx.level >= Level::Structure);
         Self {
             all: Mutex::default(),
-            about_all: level >= Level::Deep || log_bytes <= SMALL_LOG_BYTES,
+            about_all,
+            lsns: settled.map_or_else(PageLsns::default, |c| PageLsns::new(cx, c, about_all)),
         }
+    }
+
+    /// The LSNs of pages.
+    #[must_use]
+    pub fn lsns(&self) -> &PageLsns {
+        &self.lsns
     }
 
     /// Whether the log is asked about relations that nothing speaks against.
@@ -94,9 +97,9 @@ impl Suspicions {
                 Suspicion::Shorter { locator, .. } => {
                     questions.highest_block(*locator, ForkNumber::Main)
                 }
-                Suspicion::Written { lsn, .. } => questions.page_lsn(*lsn),
             }
         }
+        self.lsns.ask(&mut questions);
         let evidence = match control {
             Some(control) if cx.stop == Stop::Clean => WalEvidence::gather(cx, control, questions),
             _ => WalEvidence::default(),
@@ -104,11 +107,12 @@ impl Suspicions {
         all.into_iter()
             .filter_map(|s| judge(s, &evidence, cx.fmt.major))
             .for_each(|f| cx.sink.report(f));
+        self.lsns.conclude(cx, &evidence);
     }
 }
 
 /// A record, in words.
-fn words(event: &Event, major: Major) -> String {
+pub(crate) fn words(event: &Event, major: Major) -> String {
     format!("{} record at {}", event.record.name(major), event.lsn)
 }
 
@@ -167,33 +171,6 @@ fn judge(suspicion: Suspicion, evidence: &WalEvidence, major: Major) -> Option<F
                 }
                 (None, None) => None,
             }
-        }
-        Suspicion::Written { at, address, lsn } => {
-            let LsnVerdict::Contradicts { record, blocks } = evidence.page_lsn(address, lsn) else {
-                return None;
-            };
-            let first = blocks.first()?;
-            let same = first.locator.number == address.locator.number;
-            let what = format!(
-                "the page was written by a {} for block {} of file {}",
-                words(&record, major),
-                first.block,
-                first.locator.number
-            );
-            let (have, expect) = (
-                format!("block {} of file {}", first.block, first.locator.number),
-                format!("block {} of file {}", address.block, address.locator.number),
-            );
-            let finding = if same {
-                Finding::new(&codes::PAGE_MISPLACED, at, what).severity(Severity::Error)
-            } else {
-                Finding::new(
-                    &codes::RELATION_WRONG_CONTENT,
-                    at,
-                    format!("{what}: the file holds another relation's content"),
-                )
-            };
-            Some(finding.values(have, expect))
         }
     }
 }

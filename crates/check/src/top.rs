@@ -6,7 +6,7 @@ use crate::inventory::{seen_and_known, unexpected};
 use pgfsck_volume::{EntryKind, VolPath};
 
 /// Directories that other parts of the audit look into.
-const EXAMINED_ELSEWHERE: [&str; 13] = [
+const EXAMINED_ELSEWHERE: [&str; 14] = [
     "base",
     "global",
     "pg_tblspc",
@@ -20,13 +20,13 @@ const EXAMINED_ELSEWHERE: [&str; 13] = [
     "pg_notify",
     "pg_serial",
     "pg_twophase",
+    "pg_replslot",
 ];
 
 /// Directories whose content the server can do without, or that hold no data: their files are counted.
-const COUNTED: [&str; 10] = [
+const COUNTED: [&str; 9] = [
     "pg_dynshmem",
     "pg_logical",
-    "pg_replslot",
     "pg_snapshots",
     "pg_stat",
     "pg_stat_tmp",

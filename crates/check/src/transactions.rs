@@ -1,7 +1,7 @@
 //! Whether a tuple's inserter committed, asked only of tuples that look wrong.
 
 use pgfsck_catalog::{CommitLog, XidStatus};
-use pgfsck_format::TransactionId;
+use pgfsck_format::{Lsn, MultiXactId, TransactionId};
 use pgfsck_volume::Volume;
 
 /// The commit log, with the volume it is read from.
@@ -12,6 +12,19 @@ pub struct Inserters<'a> {
     pub log: &'a CommitLog,
     /// Whether the commit log lost nothing: if it did, "never committed" may only mean "forgotten".
     pub sound: bool,
+    /// What comes next, where pg_control can be believed.
+    pub next: Option<Next>,
+}
+
+/// What the shutdown checkpoint says of its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Next {
+    /// `nextXid`.
+    pub xid: TransactionId,
+    /// `nextMulti`.
+    pub multi: MultiXactId,
+    /// Where the checkpoint's record begins.
+    pub checkpoint: Lsn,
 }
 
 impl Inserters<'_> {

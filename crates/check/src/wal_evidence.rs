@@ -28,6 +28,7 @@
 //! sequence (`unloggedLSN`).
 
 mod fold;
+mod stamps;
 
 use crate::context::{Cx, Stop};
 use crate::sink::Counters;
@@ -36,6 +37,8 @@ use fold::Fold;
 use pgfsck_format::control::{ControlFile, WalLevel};
 use pgfsck_format::wal::{RecordType, StopReason, WalEnd, WalReader};
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, RelFileLocator, TimeLineId, TransactionId};
+pub use stamps::Stamp;
+use stamps::Stamps;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A block of a relation's fork.
@@ -60,9 +63,15 @@ pub struct Questions {
     lsns: BTreeSet<Lsn>,
     transactions: BTreeSet<TransactionId>,
     relations: BTreeSet<RelFileLocator>,
+    stamps: bool,
 }
 
 impl Questions {
+    /// What LSN must the page of each block carry? Answered by [`WalEvidence::stamp`].
+    pub fn stamps(&mut self) {
+        self.stamps = true;
+    }
+
     /// How far was this fork in use? Answered by [`WalEvidence::highest_block`].
     pub fn highest_block(&mut self, locator: RelFileLocator, fork: ForkNumber) {
         if self.has_room() {
@@ -105,12 +114,13 @@ impl Questions {
         self.lsns.extend(other.lsns);
         self.transactions.extend(other.transactions);
         self.relations.extend(other.relations);
+        self.stamps |= other.stamps;
     }
 
     /// Whether nobody asked anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count() == 0
+        self.count() == 0 && !self.stamps
     }
 
     fn count(&self) -> usize {
@@ -230,6 +240,7 @@ pub struct WalEvidence {
     lsns: BTreeMap<Lsn, Option<(Event, Vec<BlockAddress>)>>,
     transactions: BTreeMap<TransactionId, Option<Fate>>,
     relations: BTreeMap<RelFileLocator, RelationStory>,
+    stamps: Option<Stamps>,
     /// Up to here, pages may carry LSNs that are not their own.
     minimal_until: Lsn,
 }
@@ -323,11 +334,7 @@ impl WalEvidence {
         else {
             return LsnVerdict::Unknown;
         };
-        if lsn <= reach.from
-            || lsn > reach.to
-            || lsn <= self.minimal_until
-            || at.fork == ForkNumber::Fsm
-        {
+        if !self.reaches(reach, lsn) || at.fork == ForkNumber::Fsm {
             return LsnVerdict::Unknown;
         }
         let Some((record, blocks)) = answer else {
@@ -342,6 +349,21 @@ impl WalEvidence {
             record: *record,
             blocks: blocks.clone(),
         }
+    }
+
+    /// Whether the page of this block carries the LSN that it must: by every record that lists the block,
+    /// without asking which record ends at the LSN.
+    #[must_use]
+    pub fn stamp(&self, at: BlockAddress, lsn: Lsn) -> Stamp {
+        match (self.reach.filter(|r| r.complete), &self.stamps) {
+            (Some(reach), Some(stamps)) => stamps.judge(at, lsn, |l| self.reaches(reach, l)),
+            _ => Stamp::Fits,
+        }
+    }
+
+    /// Whether a record that ends there must be among those that were read, and pages carry only their own LSNs.
+    fn reaches(&self, reach: Reach, lsn: Lsn) -> bool {
+        reach.from < lsn && lsn <= reach.to && lsn > self.minimal_until
     }
 
     /// How a transaction ended, if the log says.

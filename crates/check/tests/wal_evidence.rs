@@ -10,7 +10,9 @@
 
 use pgfsck_check::context::{Cx, Level, Stop};
 use pgfsck_check::sink::{Observer, Sink};
-use pgfsck_check::wal_evidence::{BlockAddress, Fate, LsnVerdict, Questions, Replay, WalEvidence};
+use pgfsck_check::wal_evidence::{
+    BlockAddress, Fate, LsnVerdict, Questions, Replay, Stamp, WalEvidence,
+};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::names::RelFileName;
 use pgfsck_format::page::Page;
@@ -133,6 +135,7 @@ impl Cluster {
         for (locator, fork) in self.sizes.keys() {
             q.highest_block(*locator, *fork);
         }
+        q.stamps();
         q
     }
 
@@ -143,6 +146,16 @@ impl Cluster {
         assert!(evidence.is_conclusive(), "{name}: {:?}", evidence.reach());
         let mut agree = 0;
         for (at, lsn) in &self.pages {
+            if let Some(lsn) = lsn.filter(|_| at.fork == ForkNumber::Main) {
+                let stamp = evidence.stamp(*at, lsn);
+                // Pages of a database that was copied file by file carry LSNs of the template's blocks.
+                let copied =
+                    stamp == Stamp::Strange && evidence.page_lsn(*at, lsn) == LsnVerdict::Agrees;
+                assert!(
+                    stamp == Stamp::Fits || copied,
+                    "{name}: {at:?} at {lsn}: {stamp:?}"
+                );
+            }
             match lsn {
                 Some(lsn) => match evidence.page_lsn(*at, *lsn) {
                     LsnVerdict::Agrees => agree += 1,

@@ -100,8 +100,9 @@ impl ClassRows {
         live.dedup_by(|later, kept| {
             let same = later.oid == kept.oid;
             if same {
-                // After a clean stop two rows that count are damage.
-                if later.trust.is_proven() && kept.trust.is_proven() {
+                // After a clean stop two rows that count are damage. After any other, the older one's page
+                // may lack its deletion, which is still in the WAL, while the newer one's was written.
+                if source.xacts.clean && later.trust.is_proven() && kept.trust.is_proven() {
                     losses.push(duplicate(&path, later));
                 }
                 others.extend(superseded(later));

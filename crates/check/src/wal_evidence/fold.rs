@@ -1,5 +1,6 @@
 //! The answers, growing record by record.
 
+use super::stamps::Stamps;
 use super::{
     BlockAddress, BlockStory, Event, Fate, Questions, Reach, RelationStory, Replay, WalEvidence,
 };
@@ -48,6 +49,7 @@ impl Fold {
                 .iter()
                 .map(|r| (*r, RelationStory::default()))
                 .collect(),
+            stamps: questions.stamps.then(Stamps::default),
             ..WalEvidence::default()
         };
         Self {
@@ -72,6 +74,9 @@ impl Fold {
     pub(super) fn forget(&mut self) {
         self.answers.sizes.values_mut().for_each(|s| *s = None);
         self.answers.blocks.values_mut().for_each(|b| b.last = None);
+        if let Some(stamps) = &mut self.answers.stamps {
+            stamps.forget();
+        }
     }
 
     /// One record.
@@ -93,6 +98,9 @@ impl Fold {
             }
             if self.watched.contains(&block.locator) {
                 self.touch(event, &block, fmt);
+            }
+            if let Some(stamps) = &mut self.answers.stamps {
+                stamps.take(end, event.record, &block, fmt);
             }
         }
         if let Some(answer) = self.answers.lsns.get_mut(&end) {
@@ -192,6 +200,9 @@ impl Fold {
     /// Whatever these relations held before is gone.
     fn gone(&mut self, event: Event, relations: RangeInclusive<RelFileLocator>, story: Story) {
         let (first, last) = (*relations.start(), *relations.end());
+        if let Some(stamps) = &mut self.answers.stamps {
+            stamps.gone(relations.clone());
+        }
         for (_, highest) in self
             .answers
             .sizes
@@ -226,6 +237,9 @@ impl Fold {
             self.discard(event, first_block(locator, fork), last_block(locator, fork));
         }
         let Some(blocks) = blocks else { return };
+        if let Some(stamps) = &mut self.answers.stamps {
+            stamps.cut(locator, blocks);
+        }
         if let Some(highest) = self.answers.sizes.get_mut(&(locator, ForkNumber::Main))
             && highest.is_none_or(|h| h.0 >= blocks)
         {

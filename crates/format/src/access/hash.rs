@@ -61,6 +61,8 @@ pub mod flags {
     pub const NEEDS_SPLIT_CLEANUP: u16 = 1 << 6;
     /// `LH_PAGE_HAS_DEAD_TUPLES` (10+, hint).
     pub const HAS_DEAD_TUPLES: u16 = 1 << 7;
+    /// All that are known.
+    pub const KNOWN: u16 = 0xFF;
 }
 
 /// Offsets in the meta page, in bytes.

@@ -4,6 +4,7 @@ use super::{AccessMethod, brin, btree, gin, gist, hash, live_items, live_tuples,
 use crate::error::DecodeError;
 use crate::ids::{BlockNumber, ItemPointer, OffsetNumber};
 use crate::page::Page;
+use std::fmt;
 
 /// What a reference from one block of an index to another means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +29,23 @@ pub enum LinkKind {
     Revmap,
     /// From an SP-GiST redirect tuple to where the tuple went; may be stale.
     Redirect,
+}
+
+impl fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Root => "the link to the root",
+            Self::Left => "the left sibling link",
+            Self::Right => "the right sibling link",
+            Self::Child => "a downlink",
+            Self::PostingTree => "the link to a posting tree",
+            Self::Pending => "a link to the pending list",
+            Self::Bitmap => "the link to a bitmap page",
+            Self::Bucket => "the link to a bucket",
+            Self::Revmap => "a link of the range map",
+            Self::Redirect => "a redirect",
+        })
+    }
 }
 
 /// A reference from one block of an index to another.

@@ -77,6 +77,25 @@ pub(crate) fn parameter_change_wal_level_at(major: Major) -> usize {
     if major >= V12 { 20 } else { 16 }
 }
 
+/// Whether the server surely sets `pd_lsn` of every block that a record of this type lists.
+///
+/// Not so: hash indexes list a bucket's first page only to lock it (`REGBUF_NO_CHANGE`); an image for a hint bit
+/// comes too late if somebody else changed the page meanwhile (`MarkBufferDirtyHint`); the heap page of a
+/// change to the visibility map keeps its LSN without checksums or `wal_log_hints` (`visibilitymap_set`, a
+/// record of its own up to 18, part of pruning from 19 on). Of extensions' records nothing is known.
+pub(crate) fn stamps_every_block(major: Major, rmgr: u8, code: u8) -> bool {
+    const XLOG: u8 = 0;
+    const HEAP2: u8 = 9;
+    const HASH: u8 = 12;
+    match (rmgr, code) {
+        (XLOG, 0xA0) => false,
+        (HEAP2, 0x40) => major >= V19,
+        (HEAP2, 0x10 | 0x20 | 0x30) => major < V19,
+        (HASH | 128.., _) => false,
+        _ => true,
+    }
+}
+
 /// `RmgrTable` (`access/rmgrlist.h`): the names of the resource managers, in the order of their ids,
 /// which have not changed since 9.6.
 pub(crate) const RMGRS: [&str; 22] = [

@@ -86,6 +86,13 @@ impl RecordType {
         }
     }
 
+    /// Whether the server surely sets `pd_lsn` of every block that such a record lists; of some records
+    /// it depends.
+    #[must_use]
+    pub fn stamps_every_block(self, major: Major) -> bool {
+        layout::stamps_every_block(major, self.rmgr.0, self.code)
+    }
+
     /// Its name, as that major's pg_waldump prints it, `UNKNOWN (hex)` if it has none.
     #[must_use]
     pub fn name(self, major: Major) -> Cow<'static, str> {

@@ -1,0 +1,159 @@
+//! How the line pointers and tuples of one heap page hang together: their storage does not overlap, and
+//! chains of updates within the page begin and go on as HOT prescribes.
+//!
+//! As the second half of `verify_heapam` (`contrib/amcheck/verify_heapam.c`, 16 and later); what
+//! `heapam_update` and pruning do is the same in all majors. Meaningless on a page with a line pointer
+//! or a header that is wrong by itself: those are reported alone.
+
+use pgfsck_format::heap::{HeapTupleHeader, infomask2};
+use pgfsck_format::item::ItemState;
+use pgfsck_format::page::Page;
+use pgfsck_format::{ClusterFormat, OffsetNumber};
+
+/// A line pointer whose storage overlaps that of one before it.
+///
+/// Tuples are mostly put into a page from its end downwards, so that the first look costs nothing.
+#[must_use]
+pub fn overlap(page: &Page<'_>, fmt: ClusterFormat) -> Option<OffsetNumber> {
+    let stored = || page.items().filter(|(_, item)| item.has_storage());
+    let mut lowest = usize::MAX;
+    let in_order = stored().all(|(_, item)| {
+        let start = usize::from(item.offset);
+        let fits = start + usize::from(item.length) <= lowest;
+        lowest = start;
+        fits
+    });
+    if in_order {
+        return None;
+    }
+    let unit = usize::from(fmt.max_align).max(1);
+    let mut taken = vec![false; fmt.block_len().div_ceil(unit)];
+    stored()
+        .find(|(_, item)| {
+            let (start, length) = (usize::from(item.offset), usize::from(item.length));
+            let units = taken.get_mut(start / unit..(start + length).div_ceil(unit));
+            units.is_some_and(|units| {
+                let overlaps = units.contains(&true);
+                units.fill(true);
+                overlaps
+            })
+        })
+        .map(|(number, _)| number)
+}
+
+/// What is wrong between two members of a page, at the one that is named.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// A redirect leads to a tuple that is not heap-only.
+    RedirectToRoot(OffsetNumber),
+    /// Two members have the same successor.
+    SharedSuccessor(OffsetNumber),
+    /// A HOT update that made a tuple which is not heap-only.
+    NotHeapOnly(OffsetNumber),
+    /// An update that was no HOT update, and made a heap-only tuple.
+    NotHot(OffsetNumber),
+    /// A heap-only tuple that nothing leads to.
+    NoRoot,
+}
+
+/// What a line pointer leads to.
+enum Member<'p> {
+    Redirect(OffsetNumber),
+    Tuple(HeapTupleHeader<'p>),
+    Nothing,
+}
+
+/// Checks the chains of a page; `committed` says whether a tuple's inserter did.
+#[must_use]
+pub fn broken(
+    page: &Page<'_>,
+    fmt: ClusterFormat,
+    committed: impl Fn(&HeapTupleHeader<'_>) -> bool,
+) -> Vec<(OffsetNumber, Broken)> {
+    let members: Vec<Member<'_>> = page
+        .items()
+        .map(|(_, item)| match item.state {
+            ItemState::Redirect => Member::Redirect(OffsetNumber(item.offset)),
+            ItemState::Normal => page
+                .item_bytes(item)
+                .and_then(|bytes| HeapTupleHeader::new(bytes, fmt).ok())
+                .map_or(Member::Nothing, Member::Tuple),
+            ItemState::Unused | ItemState::Dead => Member::Nothing,
+        })
+        .collect();
+    let at = |number: OffsetNumber| {
+        let index = usize::from(number.0).checked_sub(1)?;
+        match members.get(index) {
+            Some(Member::Tuple(tuple)) => Some((index, tuple)),
+            _ => None,
+        }
+    };
+    let mut led_to = vec![false; members.len()];
+    let mut found = Vec::new();
+    for (number, member) in (1..).map(OffsetNumber).zip(&members) {
+        let next = match member {
+            Member::Redirect(next) => *next,
+            Member::Tuple(tuple)
+                if tuple.ctid().block == page.block() && tuple.ctid().offset != number =>
+            {
+                tuple.ctid().offset
+            }
+            _ => continue,
+        };
+        let Some((index, successor)) = at(next) else {
+            continue;
+        };
+        let problem = match member {
+            Member::Tuple(tuple) => match is_successor(tuple, successor) {
+                Some(true) => of_update(tuple, successor, next),
+                Some(false) => continue,
+                None => {
+                    // A multixact: its updater may be the one who made the tuple.
+                    if let Some(known) = led_to.get_mut(index) {
+                        *known = true;
+                    }
+                    continue;
+                }
+            },
+            _ => (!successor.is_heap_only()).then_some(Broken::RedirectToRoot(next)),
+        };
+        let twice = led_to
+            .get_mut(index)
+            .is_some_and(|known| std::mem::replace(known, true));
+        let problem = problem.or(twice.then_some(Broken::SharedSuccessor(next)));
+        found.extend(problem.map(|p| (number, p)));
+    }
+    let alone = (1..).map(OffsetNumber).zip(&members).zip(&led_to);
+    found.extend(alone.filter_map(|((number, member), led_to)| match member {
+        Member::Tuple(t) if !led_to && t.is_heap_only() && committed(t) => {
+            Some((number, Broken::NoRoot))
+        }
+        _ => None,
+    }));
+    found
+}
+
+/// Whether an update of one tuple made the other; `None` if a multixact has to be asked.
+fn is_successor(tuple: &HeapTupleHeader<'_>, next: &HeapTupleHeader<'_>) -> Option<bool> {
+    if tuple.xmax_is_multi() {
+        return None;
+    }
+    Some(tuple.xmax().is_normal() && tuple.xmax() == next.xmin())
+}
+
+/// A tuple and its newer version on the same page. An update that failed may be marked anyhow.
+fn of_update(
+    tuple: &HeapTupleHeader<'_>,
+    next: &HeapTupleHeader<'_>,
+    number: OffsetNumber,
+) -> Option<Broken> {
+    if tuple.xmax_invalid() || tuple.xmax_lock_only() {
+        return None;
+    }
+    let hot = tuple.infomask2() & infomask2::HOT_UPDATED != 0;
+    match (hot, next.is_heap_only()) {
+        (true, false) => Some(Broken::NotHeapOnly(number)),
+        (false, true) => Some(Broken::NotHot(number)),
+        _ => None,
+    }
+}

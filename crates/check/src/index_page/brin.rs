@@ -1,0 +1,56 @@
+//! BRIN indexes: `access/brin/brin_revmap.c` and `brin_pageops.c`.
+
+use super::{Contradiction, Verdict, each_item, magic, meta_is_first, unless, version, wrong};
+use crate::codes;
+use pgfsck_format::access::PageKind;
+use pgfsck_format::access::brin::{BRIN_MAGIC, BrinMeta, BrinTuple, revmap};
+use pgfsck_format::page::Page;
+
+/// The meta page, the range map, and where summaries' ranges begin.
+pub fn brin(page: &Page<'_>, meta: Option<&BrinMeta>) -> Verdict {
+    let kind = PageKind::identify(page);
+    meta_is_first(page, kind == PageKind::BrinMeta)?;
+    match kind {
+        PageKind::BrinMeta => {
+            let Ok(meta) = BrinMeta::decode(page) else {
+                return Ok(());
+            };
+            magic(meta.magic, BRIN_MAGIC)?;
+            version(meta.version, 1..=1)?;
+            unless(
+                meta.pages_per_range != 0,
+                "a range has no pages",
+                meta.pages_per_range,
+                "1 or more",
+            )
+        }
+        PageKind::BrinRevmap => {
+            // Regular pages lie after all revmap pages. Block 0 is said where links are followed.
+            let own = page.block();
+            let mut tuples = revmap(page).filter(|tid| tid.offset.0 != 0 && tid.block.0 != 0);
+            match tuples.find(|tid| tid.block <= own) {
+                None => Ok(()),
+                Some(tid) => Err(Contradiction {
+                    problem: &codes::INDEX_LINK_INVALID,
+                    ..wrong(
+                        "the range map leads to itself or to what is before it",
+                        format!("block {}", tid.block),
+                        format!("a block after {own}"),
+                    )
+                }),
+            }
+        }
+        _ => each_item(page, |_, _, bytes| {
+            let (Ok(tuple), Some(meta)) = (BrinTuple::decode(bytes, page.format()), meta) else {
+                return Ok(());
+            };
+            let start = tuple.range_start;
+            unless(
+                start.0.is_multiple_of(meta.pages_per_range.max(1)),
+                "a summary is of pages where no range begins",
+                format_args!("block {start}"),
+                format_args!("a multiple of {}", meta.pages_per_range),
+            )
+        }),
+    }
+}

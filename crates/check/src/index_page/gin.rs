@@ -1,0 +1,65 @@
+//! GIN indexes: `access/gin/gindatapage.c`, `ginfast.c` and `ginvacuum.c`.
+
+use super::{Verdict, ascending, each_item, meta_is_first, not_itself, same_size, unless, version};
+use pgfsck_format::BlockNumber;
+use pgfsck_format::access::gin::{
+    self, DATA_AT, GinMeta, GinOpaque, GinPageKind, POSTING_ITEM_BYTES, Segments, posting_items,
+};
+use pgfsck_format::access::tuple::IndexTuple;
+use pgfsck_format::page::Page;
+
+/// The pending list by the meta page, and the order of posting trees.
+pub fn gin(page: &Page<'_>) -> Verdict {
+    let opaque = GinOpaque::decode(page);
+    let kind = opaque.kind();
+    meta_is_first(page, kind == GinPageKind::Meta)?;
+    if let (0, Ok(meta)) = (page.block().0, GinMeta::decode(page)) {
+        version(meta.version, 0..=2)?;
+        let none = BlockNumber::INVALID;
+        let (head, tail, pages) = (meta.head, meta.tail, meta.pending_pages);
+        return unless(
+            (head == none) == (tail == none) && (head == none) == (pages == 0),
+            "the pending list contradicts itself",
+            format_args!("from block {head} to block {tail}, {pages} pages"),
+            "a first and a last page, or neither and no pages",
+        );
+    }
+    not_itself(page, [opaque.right, BlockNumber::INVALID])?;
+    let entry_leaf = opaque.has(gin::flags::LEAF) && !opaque.has(gin::flags::DATA);
+    unless(
+        kind != GinPageKind::Deleted || !entry_leaf,
+        "a page of the entry tree is deleted, which no server does",
+        format_args!("flags {:#06x}", opaque.flags),
+        "an entry page that is not deleted",
+    )?;
+    match kind {
+        GinPageKind::DataInner => {
+            let room = page.special().saturating_sub(DATA_AT) / POSTING_ITEM_BYTES;
+            unless(
+                usize::from(opaque.max_off) <= room,
+                "the page counts more items than fit in it",
+                opaque.max_off,
+                format_args!("at most {room}"),
+            )?;
+            // The key of the last child is not kept up.
+            let kept = usize::from(opaque.max_off).saturating_sub(1);
+            let keys = posting_items(page).take(kept).map(|item| item.key);
+            ascending(keys, "the children of a posting tree are out of order")
+        }
+        GinPageKind::DataLeaf => {
+            let firsts = Segments::of_page(page)
+                .map_while(Result::ok)
+                .map(|s| s.first);
+            ascending(firsts, "the segments of a posting tree are out of order")
+        }
+        GinPageKind::EntryInner | GinPageKind::EntryLeaf | GinPageKind::Pending => {
+            each_item(page, |_, item, bytes| {
+                match IndexTuple::new(bytes, page.format()) {
+                    Ok(tuple) => same_size(tuple.size(), item.length),
+                    Err(_) => Ok(()),
+                }
+            })
+        }
+        _ => Ok(()),
+    }
+}

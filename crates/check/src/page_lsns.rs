@@ -1,0 +1,225 @@
+//! Each page's LSN against the write-ahead log.
+//!
+//! A page carries the end of the last record that changed it. A page that is older than the last record about its
+//! block is of the past: the write of it was lost, or it was restored from somewhere, and no checksum tells.
+//! A page whose LSN is of no record about its block was written for another one. A page newer than the last
+//! checkpoint of a cleanly stopped cluster is of another time than `pg_control`.
+//!
+//! Pages are looked at while they are scanned; what is odd is kept, little of each relation, and judged
+//! once the log has been asked whose record ends at the odd LSNs.
+
+use crate::codes;
+use crate::context::Cx;
+use crate::finding::{Finding, Place, Severity};
+use crate::suspicions::{address, words};
+use crate::wal_evidence::{LsnVerdict, Questions, Stamp, WalEvidence};
+use pgfsck_format::control::ControlFile;
+use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, Lsn, RelFileLocator};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Odd pages of one relation that the log is asked about, at most.
+const MAX_ASKED: usize = 64;
+/// Odd pages of one relation that have a finding each; more are one finding.
+const MAX_LISTED: u64 = 8;
+/// Relations with odd pages that are remembered, at most.
+const MAX_RELATIONS: usize = 1 << 14;
+
+/// What the log says of every block, and the pages that do not agree.
+#[derive(Debug, Default)]
+pub struct PageLsns {
+    log: WalEvidence,
+    /// The last checkpoint; nothing is newer after a clean stop.
+    checkpoint: Option<Lsn>,
+    odd: Mutex<BTreeMap<RelFileLocator, Odd>>,
+    ahead: Mutex<Ahead>,
+}
+
+/// The odd pages of one relation.
+#[derive(Debug, Default)]
+struct Odd {
+    count: u64,
+    first: BTreeMap<BlockNumber, OddPage>,
+}
+
+#[derive(Debug)]
+struct OddPage {
+    at: Place,
+    lsn: Lsn,
+    /// The LSN that it must have, if it is older.
+    expect: Option<Lsn>,
+}
+
+/// Pages that are newer than the last checkpoint.
+#[derive(Debug, Default)]
+struct Ahead {
+    count: u64,
+    first: Option<(Place, Lsn)>,
+}
+
+impl PageLsns {
+    /// For a cluster that was stopped cleanly; reads the log if every page is to be held against it.
+    #[must_use]
+    pub fn new(cx: &Cx<'_>, control: &ControlFile, about_all: bool) -> Self {
+        let mut questions = Questions::default();
+        if about_all {
+            questions.stamps();
+        }
+        Self {
+            log: WalEvidence::gather(cx, control, questions),
+            checkpoint: Some(control.check_point),
+            ..Self::default()
+        }
+    }
+
+    /// Looks at a page of the main fork of a permanent relation. Whether it may be held against other pages:
+    /// a page of the past may not.
+    pub fn look(&self, at: &Place, locator: RelFileLocator, page: &Page<'_>) -> bool {
+        let lsn = page.lsn();
+        if self.checkpoint.is_some_and(|c| lsn > c) {
+            let mut ahead = lock(&self.ahead);
+            ahead.count += 1;
+            if ahead.first.as_ref().is_none_or(|(first, _)| at < first) {
+                ahead.first = Some((at.clone(), lsn));
+            }
+            return true;
+        }
+        match self.log.stamp(address(locator, page.block()), lsn) {
+            Stamp::Fits => true,
+            Stamp::Strange => {
+                self.keep(at, locator, page.block(), lsn, None);
+                true
+            }
+            Stamp::Older { expect } => {
+                self.keep(at, locator, page.block(), lsn, Some(expect));
+                false
+            }
+        }
+    }
+
+    fn keep(
+        &self,
+        at: &Place,
+        locator: RelFileLocator,
+        block: BlockNumber,
+        lsn: Lsn,
+        expect: Option<Lsn>,
+    ) {
+        let mut all = lock(&self.odd);
+        if all.len() >= MAX_RELATIONS && !all.contains_key(&locator) {
+            return;
+        }
+        let odd = all.entry(locator).or_default();
+        odd.count += 1;
+        let page = OddPage {
+            at: at.clone(),
+            lsn,
+            expect,
+        };
+        odd.first.insert(block, page);
+        if odd.first.len() > MAX_ASKED {
+            odd.first.pop_last();
+        }
+    }
+
+    /// Asks whose records end at the odd LSNs.
+    pub fn ask(&self, questions: &mut Questions) {
+        for odd in lock(&self.odd).values() {
+            odd.first.values().for_each(|p| questions.page_lsn(p.lsn));
+        }
+    }
+
+    /// Reports what the log has decided.
+    pub fn conclude(self, cx: &Cx<'_>, evidence: &WalEvidence) {
+        let odd = self
+            .odd
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (locator, odd) in odd {
+            odd.report(cx, locator, evidence);
+        }
+        let ahead = self
+            .ahead
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let (Some((at, lsn)), Some(checkpoint)) = (ahead.first, self.checkpoint) {
+            let message = match ahead.count {
+                1 => "the page is newer than the last checkpoint, at which a clean stop ends"
+                    .to_owned(),
+                n => format!(
+                    "this page, and {} others, are newer than the last checkpoint, at which a clean stop ends",
+                    n - 1
+                ),
+            };
+            let finding = Finding::new(&codes::PAGE_LSN_AHEAD, at, message);
+            cx.sink
+                .report(finding.values(lsn, format!("at most {checkpoint}")));
+        }
+    }
+}
+
+impl Odd {
+    fn report(self, cx: &Cx<'_>, locator: RelFileLocator, evidence: &WalEvidence) {
+        let listed = self.count <= MAX_LISTED;
+        let count = self.count;
+        let mut said = Vec::new();
+        for (block, page) in self.first {
+            let Some(finding) = page.judge(cx, locator, block, evidence) else {
+                continue;
+            };
+            if listed {
+                cx.sink.report(finding);
+            } else if !said.contains(&finding.problem.name) {
+                said.push(finding.problem.name);
+                cx.sink.report(Finding {
+                    message: format!("{}; {count} pages of this file are odd", finding.message),
+                    ..finding
+                });
+            }
+        }
+    }
+}
+
+impl OddPage {
+    /// What is wrong with the page; nothing if the log explains it.
+    fn judge(
+        self,
+        cx: &Cx<'_>,
+        locator: RelFileLocator,
+        block: BlockNumber,
+        evidence: &WalEvidence,
+    ) -> Option<Finding> {
+        if let LsnVerdict::Contradicts { record, blocks } =
+            evidence.page_lsn(address(locator, block), self.lsn)
+            && let Some(other) = blocks.first()
+        {
+            let what = format!(
+                "the page was written by a {} for block {} of file {}",
+                words(&record, cx.fmt.major),
+                other.block,
+                other.locator.number
+            );
+            let have = format!("block {} of file {}", other.block, other.locator.number);
+            let finding = if other.locator.number == locator.number {
+                Finding::new(&codes::PAGE_MISPLACED, self.at, what).severity(Severity::Error)
+            } else {
+                let message = format!("{what}: the file holds another relation's content");
+                Finding::new(&codes::RELATION_WRONG_CONTENT, self.at, message)
+            };
+            return Some(finding.values(have, format!("block {block} of file {}", locator.number)));
+        }
+        let expect = self.expect?;
+        let finding = Finding::new(
+            &codes::PAGE_STALE,
+            self.at,
+            "the page is older than the write-ahead log: a later change of it is not there",
+        );
+        Some(finding.values(self.lsn, expect))
+    }
+}
+
+/// Nobody panics while holding one of these.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

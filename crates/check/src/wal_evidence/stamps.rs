@@ -1,0 +1,123 @@
+//! The last record of the log that changed each block: the LSN that the block's page must carry.
+
+use super::BlockAddress;
+use pgfsck_format::wal::{BlockRef, RecordType};
+use pgfsck_format::{BlockNumber, ClusterFormat, ForkNumber, Lsn, RelFileLocator};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// Blocks that are remembered, at most: some 30 MB. Of others nothing is proven.
+const MAX_BLOCKS: usize = 1 << 19;
+
+/// `GistBuildLSN` (`access/gist.h`): the root of an index that was built sorted keeps it, although the page was
+/// logged (`gist_indexsortbuild`, 14 to 16).
+const GIST_BUILD_LSN: Lsn = Lsn(1);
+
+/// A block of a main fork.
+type Key = (RelFileLocator, BlockNumber);
+
+/// The ends of the last records that list a block.
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    /// The last that surely set the page's LSN; invalid if none did.
+    certain: Lsn,
+    /// The last that may have.
+    possible: Lsn,
+}
+
+/// The last records about each block of every main fork.
+#[derive(Debug, Default)]
+pub(super) struct Stamps {
+    blocks: BTreeMap<Key, Last>,
+    full: bool,
+}
+
+/// What a page's LSN is, by the records that list its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamp {
+    /// That of the last record, or nothing is known.
+    Fits,
+    /// Older than that of a record that surely changed the page: its write was lost, or the page is of
+    /// another time.
+    Older {
+        /// The end of that record.
+        expect: Lsn,
+    },
+    /// Of no record that lists the block, though the log reaches so far: of another block, perhaps.
+    Strange,
+}
+
+impl Stamps {
+    /// A record that ends at `end` lists this block.
+    pub(super) fn take(
+        &mut self,
+        end: Lsn,
+        record: RecordType,
+        block: &BlockRef<'_>,
+        fmt: ClusterFormat,
+    ) {
+        if block.fork() != Some(ForkNumber::Main) {
+            return;
+        }
+        let key = (block.locator, block.block);
+        // log_newpage also logs pages that are new: those carry no LSN.
+        let is_new = record == RecordType::FPI
+            && block
+                .image
+                .is_some_and(|i| i.restore(fmt).is_ok_and(|p| p.iter().all(|&b| b == 0)));
+        if is_new {
+            self.blocks.remove(&key);
+            return;
+        }
+        if self.blocks.len() >= MAX_BLOCKS && !self.blocks.contains_key(&key) {
+            self.full = true;
+            return;
+        }
+        let last = self.blocks.entry(key).or_default();
+        last.possible = end;
+        if record.stamps_every_block(fmt.major) {
+            last.certain = end;
+        }
+    }
+
+    /// These relations are no more, or made anew.
+    pub(super) fn gone(&mut self, relations: RangeInclusive<RelFileLocator>) {
+        let (first, last) = relations.into_inner();
+        self.remove((first, BlockNumber(0)), (last, BlockNumber::INVALID));
+    }
+
+    /// The blocks of this relation from `first` on are no more.
+    pub(super) fn cut(&mut self, locator: RelFileLocator, first: BlockNumber) {
+        self.remove((locator, first), (locator, BlockNumber::INVALID));
+    }
+
+    fn remove(&mut self, first: Key, last: Key) {
+        let gone: Vec<Key> = self.blocks.range(first..=last).map(|(k, _)| *k).collect();
+        for key in gone {
+            self.blocks.remove(&key);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget(&mut self) {
+        self.blocks.clear();
+        self.full = true;
+    }
+
+    /// What the LSN of this block's page is. `within` tells whether the log reaches an LSN.
+    pub(super) fn judge(&self, at: BlockAddress, lsn: Lsn, within: impl Fn(Lsn) -> bool) -> Stamp {
+        let Some(last) = self.blocks.get(&(at.locator, at.block)) else {
+            let strange = !self.full && within(lsn);
+            return if strange { Stamp::Strange } else { Stamp::Fits };
+        };
+        if lsn < last.certain && within(last.certain) && lsn != GIST_BUILD_LSN {
+            return Stamp::Older {
+                expect: last.certain,
+            };
+        }
+        if lsn > last.possible && within(lsn) {
+            return Stamp::Strange;
+        }
+        Stamp::Fits
+    }
+}
