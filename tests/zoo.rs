@@ -26,9 +26,11 @@ for_each_major! {
     v10 "10" v11 "11" v12 "12" v13 "13" v14 "14" v15 "15" v16 "16" v17 "17" v18 "18" v19 "19"
 }
 
+/// Where the cluster of a major comes from.
+type Source = fn(&'static str) -> Option<&'static Stopped>;
+
 /// The variants that all tests share, made once for all of them.
-const SHARED: [(&str, fn(&'static str) -> Option<&'static Stopped>); 2] =
-    [("fresh", fresh), ("used", used)];
+const SHARED: [(&str, Source); 2] = [("fresh", fresh), ("used", used)];
 
 #[track_caller]
 fn assert_right(variant: &Variant, specimen: &Specimen, major: &str) {

@@ -4,6 +4,7 @@
 //! numbers from `mb/pg_wchar.h`). A million relations have a million names, so they share one
 //! allocation and are referred to by a 4-byte handle.
 
+use encoding_rs::Encoding;
 use std::fmt::Write as _;
 
 /// A name in a [`Names`] arena; the default is the empty name.
@@ -59,13 +60,11 @@ impl Names {
 
 /// `PG_LATIN1` (`mb/pg_wchar.h`).
 const LATIN1: i32 = 8;
-/// `PG_LATIN9`: Latin 1 with eight other characters.
-const LATIN9: i32 = 16;
 
 /// Decodes a NUL-padded `name`.
 ///
-/// UTF-8, ASCII, Latin 1 and Latin 9 become text. Bytes that are not text there, and those beyond
-/// ASCII in any other encoding, are written `\xNN`: a guess would name a table that does not exist.
+/// Bytes that are not text in that encoding, and those beyond ASCII in one that is not known here, are written
+/// `\xNN`: a guess would name a table that does not exist.
 #[must_use]
 pub fn decode_name(raw: &[u8], encoding: i32) -> String {
     let end = raw.iter().position(|&b| b == 0).unwrap_or(raw.len());
@@ -77,7 +76,6 @@ pub fn decode_name(raw: &[u8], encoding: i32) -> String {
 pub fn decode_text(raw: &[u8], encoding: i32) -> String {
     match encoding {
         LATIN1 => raw.iter().map(|&b| char::from(b)).collect(),
-        LATIN9 => raw.iter().map(|&b| latin9(b)).collect(),
         _ if raw.is_ascii() => raw.iter().map(|&b| char::from(b)).collect(),
         UTF8 | SQL_ASCII => {
             let mut out = String::with_capacity(raw.len());
@@ -88,6 +86,11 @@ pub fn decode_text(raw: &[u8], encoding: i32) -> String {
             out
         }
         _ => {
+            if let Some(text) = known(encoding)
+                .and_then(|e| e.decode_without_bom_handling_and_without_replacement(raw))
+            {
+                return text.into_owned();
+            }
             let mut out = String::with_capacity(raw.len() * 2);
             for &b in raw {
                 if b.is_ascii() {
@@ -106,19 +109,39 @@ pub(crate) const UTF8: i32 = 6;
 /// `PG_SQL_ASCII`: bytes of no declared encoding, most often UTF-8.
 pub(crate) const SQL_ASCII: i32 = 0;
 
-/// ISO 8859-15: eight characters differ from Latin 1.
-fn latin9(b: u8) -> char {
-    match b {
-        0xA4 => '\u{20AC}',
-        0xA6 => '\u{160}',
-        0xA8 => '\u{161}',
-        0xB4 => '\u{17D}',
-        0xB8 => '\u{17E}',
-        0xBC => '\u{152}',
-        0xBD => '\u{153}',
-        0xBE => '\u{178}',
-        other => char::from(other),
-    }
+/// An encoding other than UTF-8 and Latin 1 by its number (`pg_enc`, `mb/pg_wchar.h`), where a table of it is at hand.
+fn known(encoding: i32) -> Option<&'static Encoding> {
+    Some(match encoding {
+        1 => encoding_rs::EUC_JP,
+        2 => encoding_rs::GBK, // EUC_CN is a part of it
+        3 => encoding_rs::EUC_KR,
+        9 => encoding_rs::ISO_8859_2,
+        10 => encoding_rs::ISO_8859_3,
+        11 => encoding_rs::ISO_8859_4,
+        13 => encoding_rs::ISO_8859_10,
+        14 => encoding_rs::ISO_8859_13,
+        15 => encoding_rs::ISO_8859_14,
+        16 => encoding_rs::ISO_8859_15,
+        17 => encoding_rs::ISO_8859_16,
+        18 => encoding_rs::WINDOWS_1256,
+        19 => encoding_rs::WINDOWS_1258,
+        20 => encoding_rs::IBM866,
+        21 => encoding_rs::WINDOWS_874,
+        22 => encoding_rs::KOI8_R,
+        23 => encoding_rs::WINDOWS_1251,
+        24 => encoding_rs::WINDOWS_1252,
+        25 => encoding_rs::ISO_8859_5,
+        26 => encoding_rs::ISO_8859_6,
+        27 => encoding_rs::ISO_8859_7,
+        28 => encoding_rs::ISO_8859_8,
+        29 => encoding_rs::WINDOWS_1250,
+        30 => encoding_rs::WINDOWS_1253,
+        12 | 31 => encoding_rs::WINDOWS_1254, // Latin 5 is a part of it
+        32 => encoding_rs::WINDOWS_1255,
+        33 => encoding_rs::WINDOWS_1257,
+        34 => encoding_rs::KOI8_U,
+        _ => return None,
+    })
 }
 
 /// Writes bytes that are not text.
@@ -137,9 +160,11 @@ mod tests {
         assert_eq!(decode_name(b"orders\0\0\0junk", UTF8), "orders");
         assert_eq!(decode_name("näme 表".as_bytes(), UTF8), "näme 表");
         assert_eq!(decode_name(b"caf\xe9", LATIN1), "café");
-        assert_eq!(decode_name(b"\xa4uro", LATIN9), "€uro");
+        assert_eq!(decode_name(b"\xa4uro", 16), "€uro");
+        assert_eq!(decode_name(b"\xc9\xbd", 1), "表");
+        assert_eq!(decode_name(b"\xc9\xff", 1), "\\xc9\\xff");
         assert_eq!(decode_name(b"caf\xe9", UTF8), "caf\\xe9");
-        assert_eq!(decode_name(b"\xb0\xa1", 1), "\\xb0\\xa1");
+        assert_eq!(decode_name(b"\xb0\xa1", 4), "\\xb0\\xa1");
     }
 
     #[test]

@@ -16,13 +16,13 @@ use crate::wal_evidence::{LsnVerdict, Questions, Stamp, WalEvidence};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, Lsn, RelFileLocator};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Odd pages of one relation that the log is asked about, at most.
 const MAX_ASKED: usize = 64;
 /// Odd pages of one relation that have a finding each; more are one finding.
-const MAX_LISTED: u64 = 8;
+const MAX_LISTED: u64 = 4;
 /// Relations with odd pages that are remembered, at most.
 const MAX_RELATIONS: usize = 1 << 14;
 
@@ -33,6 +33,7 @@ pub struct PageLsns {
     /// The last checkpoint; nothing is newer after a clean stop.
     checkpoint: Option<Lsn>,
     odd: Mutex<BTreeMap<RelFileLocator, Odd>>,
+    explained: Mutex<BTreeSet<RelFileLocator>>,
     ahead: Mutex<Ahead>,
 }
 
@@ -123,6 +124,11 @@ impl PageLsns {
         }
     }
 
+    /// Another finding says already that the file holds another relation's content.
+    pub fn explained(&self, locator: RelFileLocator) {
+        lock(&self.explained).insert(locator);
+    }
+
     /// Asks whose records end at the odd LSNs.
     pub fn ask(&self, questions: &mut Questions) {
         for odd in lock(&self.odd).values() {
@@ -132,17 +138,13 @@ impl PageLsns {
 
     /// Reports what the log has decided.
     pub fn conclude(self, cx: &Cx<'_>, evidence: &WalEvidence) {
-        let odd = self
-            .odd
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        for (locator, odd) in odd {
-            odd.report(cx, locator, evidence);
+        let explained = into_inner(self.explained);
+        for (locator, odd) in into_inner(self.odd) {
+            if !explained.contains(&locator) {
+                odd.report(cx, locator, evidence);
+            }
         }
-        let ahead = self
-            .ahead
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let ahead = into_inner(self.ahead);
         if let (Some((at, lsn)), Some(checkpoint)) = (ahead.first, self.checkpoint) {
             let message = match ahead.count {
                 1 => "the page is newer than the last checkpoint, at which a clean stop ends"
@@ -160,23 +162,27 @@ impl PageLsns {
 }
 
 impl Odd {
+    /// A finding for each page, or one for all of a kind.
     fn report(self, cx: &Cx<'_>, locator: RelFileLocator, evidence: &WalEvidence) {
-        let listed = self.count <= MAX_LISTED;
         let count = self.count;
         let mut said = Vec::new();
         for (block, page) in self.first {
-            let Some(finding) = page.judge(cx, locator, block, evidence) else {
+            let Some(mut finding) = page.judge(cx, locator, block, evidence) else {
                 continue;
             };
-            if listed {
-                cx.sink.report(finding);
-            } else if !said.contains(&finding.problem.name) {
+            if count > MAX_LISTED {
+                if said.contains(&finding.problem.name) {
+                    continue;
+                }
                 said.push(finding.problem.name);
-                cx.sink.report(Finding {
-                    message: format!("{}; {count} pages of this file are odd", finding.message),
-                    ..finding
-                });
+                finding.message = format!(
+                    "block {block}, and up to {} others: {}",
+                    count - 1,
+                    finding.message
+                );
+                (finding.place.block, finding.place.offset) = (None, None);
             }
+            cx.sink.report(finding);
         }
     }
 }
@@ -217,6 +223,10 @@ impl OddPage {
         );
         Some(finding.values(self.lsn, expect))
     }
+}
+
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Nobody panics while holding one of these.

@@ -11,7 +11,7 @@ use crate::relations::{DatabasePass, Target};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::sequence::SequenceCheck;
 use crate::tuple_header::Bounds;
-use pgfsck_catalog::{RelKind, Relation};
+use pgfsck_catalog::{Persistence, RelKind, Relation};
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::attribute::{AttributeShape, TupleShape};
 use pgfsck_format::{BlockNumber, ForkNumber};
@@ -59,10 +59,12 @@ impl<'a> DatabasePass<'a> {
             .and_then(|list| list.iter().map(|a| a.shape(self.cx.fmt)).collect());
         let known =
             columns.is_some() && self.cx.standing().is_settled() && relation.trust.is_proven();
+        // Pages that are newer than pg_control are told by their LSN, which those of unlogged relations lack.
+        let bounded = known && relation.persistence == Persistence::Permanent;
         HeapShape {
             columns: TupleShape::new(columns.unwrap_or_default()),
             toast_relid: relation.toast_oid,
-            bounds: self.inserters.next.filter(|_| known).map(|next| Bounds {
+            bounds: self.inserters.next.filter(|_| bounded).map(|next| Bounds {
                 frozen_xid: relation.frozen_xid,
                 min_mxid: relation.min_mxid,
                 next,
@@ -97,15 +99,8 @@ impl<'a> DatabasePass<'a> {
                     "{} of {} {}: the file holds another relation's content",
                     w.misfits, w.of, w.what
                 );
-                let finding = Finding::new(
-                    &codes::RELATION_WRONG_CONTENT,
-                    target.place.clone(),
-                    message,
-                );
-                self.cx.sink.report(finding.values(
-                    format!("{} of {} do not fit", w.misfits, w.of),
-                    "the content of this relation",
-                ));
+                let have = format!("{} of {} do not fit", w.misfits, w.of);
+                self.report_wrong_content(target, message, have, "the content of this relation");
             }
         }
         let mut heap = ScannedHeap {
@@ -118,6 +113,22 @@ impl<'a> DatabasePass<'a> {
         };
         self.examine_maps(target, &mut heap);
         Some(heap)
+    }
+
+    /// The file holds another relation's content: nothing else is said of its pages.
+    fn report_wrong_content(
+        &self,
+        target: &Target<'a>,
+        message: String,
+        have: String,
+        expect: &str,
+    ) {
+        if let Some(locator) = target.relation.locator() {
+            self.suspicions.lsns().explained(locator);
+        }
+        let place = target.place.clone();
+        let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place, message);
+        self.cx.sink.report(finding.values(have, expect));
     }
 
     /// The visibility map and the free space map of a heap.
@@ -136,14 +147,7 @@ impl<'a> DatabasePass<'a> {
                     "{wrong} of {compared} blocks of the visibility map contradict the table's pages"
                 );
                 let message = format!("{what}: one of the two files is another relation's");
-                let finding = Finding::new(
-                    &codes::RELATION_WRONG_CONTENT,
-                    target.place.clone(),
-                    message,
-                );
-                self.cx
-                    .sink
-                    .report(finding.values(what, "a map of this table"));
+                self.report_wrong_content(target, message, what, "a map of this table");
             } else {
                 vm.held.report(self.cx.sink);
             }
@@ -254,11 +258,14 @@ impl<'a> DatabasePass<'a> {
                 "{} pages are no sequence's: the file holds another relation's content",
                 check.foreign
             );
+            let have = format!("{} foreign pages", check.foreign);
+            if let Some(locator) = target.relation.locator() {
+                self.suspicions.lsns().explained(locator);
+            }
             let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place, message);
-            self.cx.sink.report(finding.values(
-                format!("{} foreign pages", check.foreign),
-                "one page of a sequence",
-            ));
+            self.cx
+                .sink
+                .report(finding.values(have, "one page of a sequence"));
             return;
         }
         check.held.into_iter().for_each(|f| self.cx.sink.report(f));
@@ -353,10 +360,7 @@ impl<'a> DatabasePass<'a> {
         };
         if let Some(what) = wrong {
             let message = format!("{what}: the file holds another relation's content");
-            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place.clone(), message);
-            self.cx
-                .sink
-                .report(finding.values(what, "the content of this index"));
+            self.report_wrong_content(target, message, what, "the content of this index");
             return;
         }
         let zeroed: Vec<BlockNumber> = check.zeroed().collect();
