@@ -7,7 +7,7 @@
 use crate::codes;
 use crate::databases::PG_CLASS;
 use crate::finding::{Finding, Place, Severity};
-use crate::heap::HeapSummary;
+use crate::heap_summary::HeapSummary;
 use crate::held::Held;
 use crate::maps::Witness;
 use crate::relations::{DatabasePass, Target};

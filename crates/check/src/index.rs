@@ -4,7 +4,7 @@ use crate::blocks::{BlockBits, BlockRuns};
 use crate::codes;
 use crate::context::Standing;
 use crate::finding::{Finding, Place};
-use crate::heap::{HeapSummary, ItemFate};
+use crate::heap_summary::{HeapSummary, ItemFate};
 use crate::held::Held;
 use crate::index_page::{self, Contradiction};
 use crate::maps::Witness;

@@ -17,6 +17,7 @@ mod databases;
 mod evidence;
 pub mod finding;
 mod heap;
+mod heap_summary;
 mod held;
 mod index;
 mod index_page;

@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::finding::{Finding, Place};
-use crate::heap::HeapSummary;
+use crate::heap_summary::HeapSummary;
 use crate::held::Held;
 use crate::scan::PageCheck;
 use pgfsck_format::fsm::{FsmLayout, FsmPage};
