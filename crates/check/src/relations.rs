@@ -168,7 +168,13 @@ impl<'a> DatabasePass<'a> {
         } else {
             Severity::Note
         };
-        if unlogged && !first(ForkNumber::Init) {
+        // CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY make the init fork when they build the index, in a
+        // later transaction than its row; an interrupted one leaves the row (index_concurrently_build).
+        let built = self
+            .catalog
+            .index(relation.oid)
+            .is_none_or(|i| relation.kind != RelKind::Index || i.is_ready());
+        if unlogged && built && !first(ForkNumber::Init) {
             let mut at = Place {
                 fork: Some(ForkNumber::Init),
                 ..place.clone()

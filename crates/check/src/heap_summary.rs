@@ -1,0 +1,156 @@
+//! What a heap's scan leaves for the checks that need more than one page: maps and indexes are held
+//! against it.
+
+use crate::blocks::{BlockBits, BlockRuns};
+use pgfsck_format::{BlockNumber, OffsetNumber};
+use std::collections::BTreeMap;
+
+/// What is known of a heap after its scan.
+#[derive(Debug, Default)]
+pub struct HeapSummary {
+    /// Blocks that are all zero.
+    pub zero: BlockRuns,
+    /// Blocks that could not be looked at.
+    pub unsound: BlockRuns,
+    /// Blocks marked PD_ALL_VISIBLE.
+    pub all_visible: BlockBits,
+    /// Line pointers per block.
+    pub items: ItemMap,
+    /// The last block that was looked at.
+    pub last_page: Option<BlockNumber>,
+    /// Pages that were looked at.
+    pub pages: u64,
+    /// Pages that are no heap pages at all.
+    pub foreign_pages: u64,
+    /// Tuples whose columns were walked.
+    pub tuples: u64,
+    /// Tuples that do not fit the relation's columns.
+    pub misfits: u64,
+    /// Blocks whose segment files are missing: half-open ranges.
+    pub missing: Vec<std::ops::Range<u32>>,
+}
+
+impl HeapSummary {
+    /// Whether nothing can be said of a block's content, because it could not be looked at.
+    #[must_use]
+    pub fn is_lost(&self, block: BlockNumber) -> bool {
+        self.unsound.contains(block) || self.missing.iter().any(|r| r.contains(&block.0))
+    }
+}
+
+/// For each block: how many line pointers it has, and which of them are unused.
+///
+/// Begins at the first block that was seen, so that the maps of a relation's pieces together are no
+/// larger than the map of the whole.
+#[derive(Debug, Default)]
+pub struct ItemMap {
+    base: u32,
+    counts: Vec<u16>,
+    unused: BTreeMap<u32, Vec<u16>>,
+    unused_items: usize,
+    /// Set when the map outgrew its budget and knows nothing any more.
+    dropped: bool,
+}
+
+/// Blocks whose line pointers are remembered, at most: two bytes each and what is unused.
+const MAX_MAPPED_BLOCKS: usize = 4 * 1024 * 1024;
+/// Unused line pointers that are remembered, at most.
+const MAX_UNUSED: usize = 4 * 1024 * 1024;
+/// The count of a block that was not seen.
+const NOT_SEEN: u16 = u16::MAX;
+
+/// What the map says of a line pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemFate {
+    /// An index entry may point to it.
+    Used,
+    /// It is unused.
+    Unused,
+    /// The page has fewer line pointers.
+    Beyond(u16),
+    /// The map cannot say.
+    Unknown,
+}
+
+impl ItemMap {
+    /// Takes a block that is not before any block already there.
+    pub(crate) fn set(&mut self, block: BlockNumber, count: u16, unused: Vec<u16>) {
+        if self.counts.is_empty() {
+            self.base = block.0;
+        }
+        if !self.reach(block.0) {
+            return;
+        }
+        self.counts.push(count);
+        if !unused.is_empty() {
+            self.unused_items += unused.len();
+            self.unused.insert(block.0, unused);
+        }
+        self.keep_within_budget();
+    }
+
+    /// Fills up to the block; false if the map is given up.
+    fn reach(&mut self, block: u32) -> bool {
+        let at = block.saturating_sub(self.base) as usize;
+        if at >= MAX_MAPPED_BLOCKS {
+            self.drop_all();
+        }
+        if self.dropped {
+            return false;
+        }
+        if at > self.counts.len() {
+            self.counts.resize(at, NOT_SEEN);
+        }
+        true
+    }
+
+    fn keep_within_budget(&mut self) {
+        if self.unused_items > MAX_UNUSED || self.counts.len() > MAX_MAPPED_BLOCKS {
+            self.drop_all();
+        }
+    }
+
+    fn drop_all(&mut self) {
+        *self = Self {
+            dropped: true,
+            ..Self::default()
+        };
+    }
+
+    /// Takes over the map of a later stretch.
+    pub(crate) fn merge(&mut self, later: Self) {
+        if self.dropped || later.dropped {
+            return self.drop_all();
+        }
+        if self.counts.is_empty() {
+            *self = later;
+            return;
+        }
+        if later.counts.is_empty() || !self.reach(later.base) {
+            return;
+        }
+        self.counts.extend(later.counts);
+        self.unused_items += later.unused_items;
+        self.unused.extend(later.unused);
+        self.keep_within_budget();
+    }
+
+    /// What an index entry to this line pointer would meet.
+    #[must_use]
+    pub fn fate(&self, block: BlockNumber, item: OffsetNumber) -> ItemFate {
+        let at = block.0.checked_sub(self.base).map(|at| at as usize);
+        match at.and_then(|at| self.counts.get(at)) {
+            None | Some(&NOT_SEEN) => ItemFate::Unknown,
+            Some(&count) if item.0 == 0 || item.0 > count => ItemFate::Beyond(count),
+            Some(_)
+                if self
+                    .unused
+                    .get(&block.0)
+                    .is_some_and(|u| u.binary_search(&item.0).is_ok()) =>
+            {
+                ItemFate::Unused
+            }
+            Some(_) => ItemFate::Used,
+        }
+    }
+}
