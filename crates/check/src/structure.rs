@@ -100,7 +100,9 @@ impl<'a> DatabasePass<'a> {
                     w.misfits, w.of, w.what
                 );
                 let have = format!("{} of {} do not fit", w.misfits, w.of);
-                self.report_wrong_content(target, message, have, "the content of this relation");
+                let place = target.place.clone();
+                let expect = "the content of this relation";
+                self.report_wrong_content(target, place, message, have, expect);
             }
         }
         let mut heap = ScannedHeap {
@@ -115,18 +117,19 @@ impl<'a> DatabasePass<'a> {
         Some(heap)
     }
 
-    /// The file holds another relation's content: nothing else is said of its pages.
+    /// The file holds another relation's content: if it is the main fork, nothing else is said of its pages.
     fn report_wrong_content(
         &self,
         target: &Target<'a>,
+        place: Place,
         message: String,
         have: String,
         expect: &str,
     ) {
-        if let Some(locator) = target.relation.locator() {
+        let is_main = place.fork == Some(ForkNumber::Main);
+        if let Some(locator) = target.relation.locator().filter(|_| is_main) {
             self.suspicions.lsns().explained(locator);
         }
-        let place = target.place.clone();
         let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place, message);
         self.cx.sink.report(finding.values(have, expect));
     }
@@ -147,7 +150,8 @@ impl<'a> DatabasePass<'a> {
                     "{wrong} of {compared} blocks of the visibility map contradict the table's pages"
                 );
                 let message = format!("{what}: one of the two files is another relation's");
-                self.report_wrong_content(target, message, what, "a map of this table");
+                let place = target.place.clone();
+                self.report_wrong_content(target, place, message, what, "a map of this table");
             } else {
                 vm.held.report(self.cx.sink);
             }
@@ -259,13 +263,7 @@ impl<'a> DatabasePass<'a> {
                 check.foreign
             );
             let have = format!("{} foreign pages", check.foreign);
-            if let Some(locator) = target.relation.locator() {
-                self.suspicions.lsns().explained(locator);
-            }
-            let finding = Finding::new(&codes::RELATION_WRONG_CONTENT, place, message);
-            self.cx
-                .sink
-                .report(finding.values(have, "one page of a sequence"));
+            self.report_wrong_content(target, place, message, have, "one page of a sequence");
             return;
         }
         check.held.into_iter().for_each(|f| self.cx.sink.report(f));
@@ -360,7 +358,8 @@ impl<'a> DatabasePass<'a> {
         };
         if let Some(what) = wrong {
             let message = format!("{what}: the file holds another relation's content");
-            self.report_wrong_content(target, message, what, "the content of this index");
+            let expect = "the content of this index";
+            self.report_wrong_content(target, place.clone(), message, what, expect);
             return;
         }
         let zeroed: Vec<BlockNumber> = check.zeroed().collect();
