@@ -7,6 +7,7 @@ use crate::finding::{Finding, Place};
 use crate::heap_summary::{HeapSummary, ItemFate};
 use crate::held::Held;
 use crate::index_page::{self, Contradiction};
+use crate::index_tree::{Tree, TreeCheck};
 use crate::maps::Witness;
 use crate::scan::PageCheck;
 use pgfsck_format::access::brin::{BrinMeta, revmap};
@@ -62,6 +63,8 @@ pub struct IndexCheck<'h> {
     pub into_zero: BTreeMap<BlockNumber, Place>,
     /// Entries that lead to no line pointer in use.
     pub dangling: Held,
+    /// What the pages say of one another.
+    pub tree: Tree,
     /// Pages that are wrong in themselves.
     pub held: Held,
 }
@@ -92,6 +95,7 @@ impl<'h> IndexCheck<'h> {
             tids_beyond: None,
             into_zero: BTreeMap::new(),
             dangling: Held::default(),
+            tree: Tree::new(am),
             held: Held::default(),
         }
     }
@@ -244,6 +248,11 @@ impl<'h> IndexCheck<'h> {
 impl PageCheck for IndexCheck<'_> {
     fn zero(&mut self, block: BlockNumber) {
         self.zero.push(block);
+        self.tree.lost(block);
+    }
+
+    fn unsound(&mut self, block: BlockNumber) {
+        self.tree.lost(block);
     }
 
     fn page(&mut self, page: &Page<'_>, at: &Place) {
@@ -258,9 +267,11 @@ impl PageCheck for IndexCheck<'_> {
             );
             self.held
                 .push(finding.values(format!("{kind:?}"), self.am.name()));
+            self.tree.lost(page.block());
             return;
         }
         if let Err(wrong) = index_page::check(page, self.am, self.brin.as_ref()) {
+            self.tree.lost(page.block());
             return self.contradicted(page, at, wrong);
         }
         match self.am {
@@ -303,7 +314,10 @@ impl PageCheck for IndexCheck<'_> {
                 "an entry does not fit in its page",
             );
             self.held.push(finding.values(e, "entries within the page"));
+            self.tree.lost(page.block());
+            return;
         }
+        self.tree.page(page, at, &mut self.held);
     }
 
     fn merge(&mut self, later: Self) {
@@ -320,6 +334,7 @@ impl PageCheck for IndexCheck<'_> {
             self.into_zero.entry(block).or_insert(place);
         }
         self.dangling.append(later.dangling);
+        self.tree.merge(later.tree);
         self.held.append(later.held);
     }
 }

@@ -21,6 +21,7 @@ mod heap_summary;
 mod held;
 mod index;
 mod index_page;
+mod index_tree;
 mod inventory;
 mod maps;
 mod multixacts;

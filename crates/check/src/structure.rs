@@ -6,6 +6,7 @@ use crate::evidence::{Evidence, IndexWord, ScannedHeap};
 use crate::finding::{Finding, Place, Severity};
 use crate::heap::{HeapCheck, HeapShape};
 use crate::index::{Heap, IndexCheck};
+use crate::index_tree::{End, TreeCheck};
 use crate::maps::{FsmCheck, VmCheck};
 use crate::relations::{DatabasePass, Target};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
@@ -340,7 +341,7 @@ impl<'a> DatabasePass<'a> {
         &self,
         target: &Target<'a>,
         files: &ForkFiles<'_>,
-        check: IndexCheck<'_>,
+        mut check: IndexCheck<'_>,
         evidence: &mut Evidence,
     ) {
         let place = &target.place;
@@ -364,11 +365,20 @@ impl<'a> DatabasePass<'a> {
         }
         let zeroed: Vec<BlockNumber> = check.zeroed().collect();
         let astray = check.leads_astray();
+        let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
+        if files.standing.is_settled() {
+            let end = End {
+                cx: &self.cx,
+                files,
+                blocks,
+                place,
+            };
+            check.tree.finish(&end, &mut check.held);
+        }
         check.held.report(self.cx.sink);
         if !files.standing.is_settled() {
             return;
         }
-        let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
         for block in zeroed {
             let why = "other pages of the index lead to it, or its place is fixed";
             self.report_zeroed(
