@@ -3,6 +3,7 @@
 //! The way through: is a server running, what does pg_control say, can this be examined at all; then the
 //! cluster (`cluster.rs`), its databases, their relations, and what nobody claims.
 
+use crate::budget::Budget;
 use crate::cluster::Examination;
 use crate::codes;
 use crate::context::{Cx, Level, Stop};
@@ -51,10 +52,12 @@ impl Default for Options {
 pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) -> Report {
     let start = Instant::now();
     let sink = Sink::new(options.max_findings, observer);
+    let budget = Budget::default();
     let mut run = Run {
         volume,
         options,
         sink: &sink,
+        budget: &budget,
         refused: false,
         cluster: None,
     };
@@ -67,6 +70,7 @@ pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) ->
     }
     let (refused, cluster) = (run.refused, run.cluster.take());
     let cancelled = observer.cancelled();
+    let covered = sink.covered();
     let (findings, totals, skips, counters) = sink.finish();
     let summary = Summary::new(&totals, findings.len());
     let incomplete = refused || cancelled || !skips.is_empty();
@@ -88,7 +92,7 @@ pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) ->
         verdict,
         exit_code: verdict.exit_code(),
         cluster,
-        coverage: Coverage::new(&counters, &skips),
+        coverage: Coverage::new(&counters, &skips, covered),
         summary,
         findings: findings.iter().map(ReportFinding::from).collect(),
         elapsed_seconds: start.elapsed().as_secs_f64(),
@@ -100,6 +104,7 @@ struct Run<'a> {
     volume: &'a dyn Volume,
     options: &'a Options,
     sink: &'a Sink<'a>,
+    budget: &'a Budget,
     /// Set when the audit must not go on, so that it says nothing about the data.
     refused: bool,
     cluster: Option<Cluster>,
@@ -142,6 +147,7 @@ impl<'a> Run<'a> {
             stop,
             level: self.options.level,
             sink: self.sink,
+            budget: self.budget,
         };
         // A pg_control with a wrong CRC tells the format, if that makes sense; nothing is held against it.
         let control = known.control.as_ref().filter(|_| known.believed);

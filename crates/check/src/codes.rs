@@ -690,6 +690,28 @@ pub static INDEX_TID_INVALID: Problem = Problem {
     source: "bt_check_every_level and heapallindexed, contrib/amcheck; 9.6-19",
 };
 
+/// `index.entry-missing`.
+pub static INDEX_ENTRY_MISSING: Problem = Problem {
+    name: "index.entry-missing",
+    severity: Severity::Error,
+    meaning: "A live row of a table has no entry in one of its indexes: queries that use the index do not find it, and a unique index lets it in twice.",
+    checked: "At level deep: every line pointer that is the root of a live row must be met among the entries of each valid index that is neither partial nor BRIN. The place is the row's.",
+    innocent: "After an unclean stop nothing is held. Rows whose transaction cannot be told, and pages of the table that have findings of their own, are not asked for.",
+    advice: "REINDEX rebuilds the index from the table. If other rows lack entries as well, look for a lost write of the index or an index file from an older backup.",
+    source: "heapallindexed, contrib/amcheck/verify_nbtree.c; 9.6-19",
+};
+
+/// `index.entry-invalid`.
+pub static INDEX_ENTRY_INVALID: Problem = Problem {
+    name: "index.entry-invalid",
+    severity: Severity::Error,
+    meaning: "An index's entry has another key than the row it leads to, or a row has two entries in a B-tree: queries find a row that they did not ask for, or find one twice.",
+    checked: "At level deep, for B-trees on plain columns: the keys of the entries of all live rows against the columns of those rows, by their content. Rows with a key in the TOAST table, and expressions, are not compared, and the coverage says so.",
+    innocent: "None: HOT updates leave the indexed columns as they are.",
+    advice: "REINDEX rebuilds the index from the table; but first find out which of the two is right.",
+    source: "heapallindexed and bt_normalize_tuple, contrib/amcheck/verify_nbtree.c; 9.6-19",
+};
+
 /// `index.link-invalid`.
 pub static INDEX_LINK_INVALID: Problem = Problem {
     name: "index.link-invalid",
@@ -785,6 +807,8 @@ pub static ALL: &[&Problem] = &[
     &HEAP_ATTRIBUTE_INVALID,
     &INDEX_PAGE_INVALID,
     &INDEX_TID_INVALID,
+    &INDEX_ENTRY_MISSING,
+    &INDEX_ENTRY_INVALID,
     &INDEX_LINK_INVALID,
     &VM_BIT_INVALID,
     &SEQUENCE_INVALID,

@@ -1,5 +1,6 @@
 //! What every check is told: the volume, the format, how the cluster was stopped, where findings go.
 
+use crate::budget::Budget;
 use crate::codes;
 use crate::finding::{Finding, Place, Severity};
 use crate::sink::Sink;
@@ -103,6 +104,8 @@ pub struct Cx<'a> {
     pub level: Level,
     /// Where findings go.
     pub sink: &'a Sink<'a>,
+    /// The memory for what must be remembered of whole relations.
+    pub budget: &'a Budget,
 }
 
 impl Cx<'_> {

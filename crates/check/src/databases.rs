@@ -229,6 +229,7 @@ impl Databases<'_> {
             unreachable: &self.directories.unreachable,
             paths: self.catalog.paths,
             inserters: self.inserters,
+            transactions: &self.catalog.transactions,
             suspicions: self.suspicions,
         };
         let claimed = pass.run();

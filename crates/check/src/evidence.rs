@@ -9,6 +9,7 @@ use crate::databases::PG_CLASS;
 use crate::finding::{Finding, Place, Severity};
 use crate::heap_summary::HeapSummary;
 use crate::held::Held;
+use crate::live_rows::RowFold;
 use crate::maps::Witness;
 use crate::relations::{DatabasePass, Target};
 use crate::scan::ForkFiles;
@@ -18,7 +19,7 @@ use pgfsck_format::{BlockNumber, ForkNumber, RelFileLocator};
 use std::collections::BTreeMap;
 
 /// A heap after its scan, with what else speaks about it.
-pub struct ScannedHeap {
+pub struct ScannedHeap<'p> {
     pub blocks: u32,
     /// Whether other relations and forks can be held against it.
     pub comparable: bool,
@@ -27,6 +28,8 @@ pub struct ScannedHeap {
     /// The last block with content.
     pub last_page: Option<BlockNumber>,
     pub fsm_beyond: Option<Witness>,
+    /// Its live rows, where indexes are to be held against them.
+    pub rows: Option<RowFold<'p>>,
 }
 
 /// What maps and indexes say about a heap.
@@ -71,7 +74,7 @@ impl<'a> DatabasePass<'a> {
     /// Entries of an index that mostly lead nowhere say that index and table do not belong together. If
     /// all wrong entries lead beyond the end, the table lost its end. If other indexes fit, the index is
     /// the stranger; it then has no say about the table.
-    pub(crate) fn conclude(&self, target: &Target<'a>, heap: &ScannedHeap, evidence: Evidence) {
+    pub(crate) fn conclude(&self, target: &Target<'a>, heap: &ScannedHeap<'_>, evidence: Evidence) {
         if !heap.comparable {
             return;
         }
@@ -143,7 +146,7 @@ impl<'a> DatabasePass<'a> {
     fn suspect_zeroes(
         &self,
         target: &Target<'a>,
-        heap: &ScannedHeap,
+        heap: &ScannedHeap<'_>,
         files: &ForkFiles<'_>,
         proven: &BTreeMap<BlockNumber, String>,
     ) {

@@ -9,6 +9,7 @@ use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::heap_summary::HeapSummary;
 use crate::held::Held;
+use crate::live_rows::{RowFold, RowPlan};
 use crate::scan::PageCheck;
 use crate::transactions::Inserters;
 use crate::tuple_header::{Bounds, contradiction};
@@ -40,6 +41,8 @@ pub struct HeapCheck<'a> {
     log: &'a Inserters<'a>,
     /// What the checks between pages need.
     pub summary: HeapSummary,
+    /// The live rows, where indexes are to be held against them.
+    rows: Option<RowFold<'a>>,
     held: Held,
     /// Whether a tuple of the page under way is part of a chain of updates.
     chained: bool,
@@ -56,15 +59,25 @@ impl<'a> HeapCheck<'a> {
             shape,
             log,
             summary: HeapSummary::default(),
+            rows: None,
             held: Held::default(),
             chained: false,
             broken: false,
         }
     }
 
-    /// The summary, and the findings about single tuples: `Err` if most of them do not fit, so that
-    /// the file as a whole is another relation's.
-    pub fn finish(self) -> (HeapSummary, Result<Held, WrongContent>) {
+    /// The same, with the live rows folded by a plan.
+    #[must_use]
+    pub fn with_rows(self, plan: Option<&'a RowPlan<'a>>) -> Self {
+        Self {
+            rows: plan.map(RowFold::new),
+            ..self
+        }
+    }
+
+    /// The summary, the live rows, and the findings about single tuples: `Err` if most of them do not fit,
+    /// so that the file as a whole is another relation's.
+    pub fn finish(self) -> (HeapSummary, Option<RowFold<'a>>, Result<Held, WrongContent>) {
         let s = &self.summary;
         let wrong = if s.pages > 0 && s.foreign_pages * 2 > s.pages {
             Some(WrongContent {
@@ -82,8 +95,8 @@ impl<'a> HeapCheck<'a> {
             None
         };
         match wrong {
-            Some(w) => (self.summary, Err(w)),
-            None => (self.summary, Ok(self.held)),
+            Some(w) => (self.summary, None, Err(w)),
+            None => (self.summary, self.rows, Ok(self.held)),
         }
     }
 
@@ -433,6 +446,9 @@ impl PageCheck for HeapCheck<'_> {
         }
         let (count, unused) = self.check_items(page, at);
         self.summary.items.set(page.block(), count, unused);
+        if let Some(rows) = self.rows.as_mut().filter(|_| !self.broken) {
+            rows.page(page);
+        }
     }
 
     fn merge(&mut self, later: Self) {
@@ -446,6 +462,9 @@ impl PageCheck for HeapCheck<'_> {
         s.foreign_pages += t.foreign_pages;
         s.tuples += t.tuples;
         s.misfits += t.misfits;
+        if let (Some(rows), Some(more)) = (&mut self.rows, later.rows) {
+            rows.merge(more);
+        }
         self.held.append(later.held);
     }
 }

@@ -4,6 +4,8 @@
 use crate::codes::Problem;
 use crate::finding::Finding;
 use crate::sink::Sink;
+use pgfsck_format::BlockNumber;
+use std::collections::BTreeSet;
 
 /// Findings held for one relation.
 #[derive(Debug, Default)]
@@ -34,6 +36,12 @@ impl Held {
             Some(c) => c.2 += n,
             None => self.counted.push((finding.problem, finding, n)),
         }
+    }
+
+    /// The blocks that something is wrong with.
+    #[must_use]
+    pub fn blocks(&self) -> BTreeSet<BlockNumber> {
+        self.listed.iter().filter_map(|f| f.place.block).collect()
     }
 
     /// Takes over what a later piece holds.

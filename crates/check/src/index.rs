@@ -6,6 +6,7 @@ use crate::context::Standing;
 use crate::finding::{Finding, Place};
 use crate::heap_summary::{HeapSummary, ItemFate};
 use crate::held::Held;
+use crate::index_entries::Entries;
 use crate::index_page::{self, Contradiction};
 use crate::index_tree::{Tree, TreeCheck};
 use crate::maps::Witness;
@@ -65,6 +66,10 @@ pub struct IndexCheck<'h> {
     pub dangling: Held,
     /// What the pages say of one another.
     pub tree: Tree,
+    /// The entries, where they are held against the table's rows.
+    pub entries: Option<Entries<'h>>,
+    /// Pages that could not be looked at, or contradict themselves.
+    pub lost: u64,
     /// Pages that are wrong in themselves.
     pub held: Held,
 }
@@ -96,6 +101,8 @@ impl<'h> IndexCheck<'h> {
             into_zero: BTreeMap::new(),
             dangling: Held::default(),
             tree: Tree::new(am),
+            entries: None,
+            lost: 0,
             held: Held::default(),
         }
     }
@@ -104,6 +111,18 @@ impl<'h> IndexCheck<'h> {
     #[must_use]
     pub fn under(self, standing: Standing) -> Self {
         Self { standing, ..self }
+    }
+
+    /// The same, with the entries held against the table's rows.
+    #[must_use]
+    pub fn with_entries(self, entries: Option<Entries<'h>>) -> Self {
+        Self { entries, ..self }
+    }
+
+    /// A page that nothing can be concluded from.
+    fn lose(&mut self, block: BlockNumber) {
+        self.lost += 1;
+        self.tree.lost(block);
     }
 
     /// Where one entry leads.
@@ -252,7 +271,7 @@ impl PageCheck for IndexCheck<'_> {
     }
 
     fn unsound(&mut self, block: BlockNumber) {
-        self.tree.lost(block);
+        self.lose(block);
     }
 
     fn page(&mut self, page: &Page<'_>, at: &Place) {
@@ -267,11 +286,11 @@ impl PageCheck for IndexCheck<'_> {
             );
             self.held
                 .push(finding.values(format!("{kind:?}"), self.am.name()));
-            self.tree.lost(page.block());
+            self.lose(page.block());
             return;
         }
         if let Err(wrong) = index_page::check(page, self.am, self.brin.as_ref()) {
-            self.tree.lost(page.block());
+            self.lose(page.block());
             return self.contradicted(page, at, wrong);
         }
         match self.am {
@@ -314,10 +333,13 @@ impl PageCheck for IndexCheck<'_> {
                 "an entry does not fit in its page",
             );
             self.held.push(finding.values(e, "entries within the page"));
-            self.tree.lost(page.block());
+            self.lose(page.block());
             return;
         }
         self.tree.page(page, at, &mut self.held);
+        if let Some(entries) = &mut self.entries {
+            entries.page(page, am, at);
+        }
     }
 
     fn merge(&mut self, later: Self) {
@@ -335,6 +357,10 @@ impl PageCheck for IndexCheck<'_> {
         }
         self.dangling.append(later.dangling);
         self.tree.merge(later.tree);
+        self.lost += later.lost;
+        if let (Some(entries), Some(more)) = (&mut self.entries, later.entries) {
+            entries.merge(more);
+        }
         self.held.append(later.held);
     }
 }

@@ -8,12 +8,15 @@ use crate::context::{Cx, Level, Standing};
 use crate::finding::{DatabaseRef, Finding, Place, RelationRef, Severity};
 use crate::inventory::{RelFile, RelationDirectory};
 use crate::page_lsns::PageLsns;
+use crate::proof::Proof;
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::segments::{Chain, chain};
 use crate::sink::Counters;
 use crate::suspicions::Suspicions;
 use crate::transactions::Inserters;
-use pgfsck_catalog::{Attributes, DatabaseCatalog, Paths, Persistence, RelKind, Relation};
+use pgfsck_catalog::{
+    Attributes, DatabaseCatalog, Paths, Persistence, RelKind, Relation, Transactions,
+};
 use pgfsck_format::{ForkNumber, Oid, RelFileLocator};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
@@ -37,6 +40,8 @@ pub struct DatabasePass<'a> {
     pub paths: Paths,
     /// Whether inserters committed.
     pub inserters: &'a Inserters<'a>,
+    /// What became of transactions.
+    pub transactions: &'a Transactions,
     /// What the write-ahead log is to be asked.
     pub suspicions: &'a Suspicions,
 }
@@ -49,6 +54,8 @@ pub struct Target<'a> {
     pub place: Place,
     /// Its files.
     pub forks: BTreeMap<ForkNumber, Chain>,
+    /// What was proven of it.
+    pub proof: Proof,
 }
 
 /// A table with its indexes, or a relation of its own.
@@ -148,6 +155,7 @@ impl<'a> DatabasePass<'a> {
             relation,
             place,
             forks,
+            proof: Proof::default(),
         })
     }
 
@@ -223,7 +231,11 @@ impl<'a> DatabasePass<'a> {
                 .iter()
                 .chain(&indexes)
                 .for_each(|t| self.scan_headers(t, |_| true)),
-            Level::Structure | Level::Deep => self.examine_structure(table, &indexes),
+            Level::Structure | Level::Deep => self.examine_structure(table.as_ref(), &indexes),
+        }
+        if self.cx.level >= Level::Pages {
+            let targets = table.into_iter().chain(indexes);
+            targets.for_each(|t| self.cx.sink.cover(t.proof.covered(&t.place)));
         }
     }
 

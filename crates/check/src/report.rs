@@ -1,6 +1,7 @@
 //! The report: `pgfsck.report/1`, one type for every rendering of it.
 
 use crate::finding::{Finding, Severity};
+use crate::proof::Covered;
 use crate::sink::{Counters, Skipped, Totals};
 use pgfsck_format::ClusterFormat;
 use pgfsck_format::control::ControlFile;
@@ -130,6 +131,57 @@ pub struct Coverage {
     pub bytes_read: u64,
     /// What was not examined, and why (the first ten thousand).
     pub skipped: Vec<ReportSkipped>,
+    /// What was proven of each relation with files, and what could not be decided (the first two hundred
+    /// thousand). What was looked at and is wrong is among the findings.
+    pub relations: Vec<RelationCoverage>,
+}
+
+/// What an audit could say of one relation.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct RelationCoverage {
+    /// The OID of its database; 0 for shared relations, null where the catalog cannot say.
+    pub database: Option<u32>,
+    /// Its OID.
+    pub oid: u32,
+    /// Its name, with its schema where that is known.
+    pub name: String,
+    /// What was looked at in whole: `checksums`, `pages`, `tuples`, `values`, `maps`, `toast`; of an index
+    /// `links`, `rows` (its entries lead to rows), `order`, `entries` (each row has one), `keys`, `unique`.
+    pub proven: Vec<String>,
+    /// What could not be decided.
+    pub undecided: Vec<Undecided>,
+}
+
+/// What could not be decided of a relation.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Undecided {
+    /// One of the words of `proven`.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+impl From<Covered> for RelationCoverage {
+    fn from(covered: Covered) -> Self {
+        let relation = covered.relation;
+        Self {
+            database: covered.database.map(|d| d.oid.0),
+            oid: relation.oid.0,
+            name: match &relation.schema {
+                Some(schema) => format!("{schema}.{}", relation.name),
+                None => relation.name.clone(),
+            },
+            proven: covered.proven.iter().map(|f| f.name().to_owned()).collect(),
+            undecided: covered
+                .undecided
+                .into_iter()
+                .map(|(fact, why)| Undecided {
+                    what: fact.name().to_owned(),
+                    why,
+                })
+                .collect(),
+        }
+    }
 }
 
 /// Counts of files.
@@ -275,7 +327,7 @@ impl From<&Finding> for ReportFinding {
 impl Coverage {
     /// From the collector's counts and skips.
     #[must_use]
-    pub fn new(counters: &Counters, skipped: &[Skipped]) -> Self {
+    pub fn new(counters: &Counters, skipped: &[Skipped], covered: Vec<Covered>) -> Self {
         let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
         Self {
             files: FileCoverage {
@@ -300,6 +352,7 @@ impl Coverage {
                     reason: s.reason.clone(),
                 })
                 .collect(),
+            relations: covered.into_iter().map(RelationCoverage::from).collect(),
         }
     }
 }

@@ -498,6 +498,7 @@ mod tests {
             stop: Stop::Clean,
             level: Level::Pages,
             sink: &sink,
+            budget: &crate::budget::Budget::default(),
         };
         let fork = ForkFiles {
             segments,

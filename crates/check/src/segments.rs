@@ -195,6 +195,7 @@ mod tests {
             stop: Stop::Clean,
             level: Level::Files,
             sink: &sink,
+            budget: &crate::budget::Budget::default(),
         };
         let number = RelFileNumber(16384);
         let files: Vec<RelFile> = files

@@ -3,6 +3,7 @@
 
 use crate::codes::Problem;
 use crate::finding::{Finding, Severity};
+use crate::proof::Covered;
 use pgfsck_format::BlockNumber;
 use pgfsck_volume::VolPath;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -76,6 +77,9 @@ pub struct Silent;
 
 impl Observer for Silent {}
 
+/// Relations whose coverage is kept, at most.
+const MAX_COVERED: usize = 200_000;
+
 /// How many skips are kept by name; more are only counted.
 const MAX_SKIPS: usize = 10_000;
 
@@ -110,6 +114,7 @@ struct Kept {
     /// The first `max` in report order, largest on top, so that the same ones stay whatever the threads do.
     findings: BinaryHeap<Finding>,
     skips: BinaryHeap<Skipped>,
+    covered: Vec<Covered>,
 }
 
 /// The collector that all checks report to.
@@ -178,6 +183,23 @@ impl<'o> Sink<'o> {
         if kept.skips.len() > MAX_SKIPS {
             kept.skips.pop();
         }
+    }
+
+    /// Takes what was proven of a relation.
+    pub fn cover(&self, covered: Option<Covered>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.covered.len() < MAX_COVERED {
+            kept.covered.extend(covered);
+        }
+    }
+
+    /// What was proven of each relation, by database and OID.
+    #[must_use]
+    pub fn covered(&self) -> Vec<Covered> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut covered = std::mem::take(&mut kept.covered);
+        covered.sort_by_key(|c| (c.database.as_ref().map(|d| d.oid), c.relation.oid));
+        covered
     }
 
     /// How often a problem was reported so far.

@@ -1,13 +1,18 @@
 //! What is inside a relation's files: each page by its kind, and a table against its maps and indexes.
 
+use crate::budget::Share;
 use crate::codes;
-use crate::context::Standing;
+use crate::context::{Level, Standing};
 use crate::evidence::{Evidence, IndexWord, ScannedHeap};
 use crate::finding::{Finding, Place, Severity};
 use crate::heap::{HeapCheck, HeapShape};
+use crate::heap_against_index::{IndexedRows, blocks_per_part};
 use crate::index::{Heap, IndexCheck};
+use crate::index_entries::{Entries, Expected, KeyMatch};
 use crate::index_tree::{End, TreeCheck};
+use crate::live_rows::{RowPlan, Seen};
 use crate::maps::{FsmCheck, VmCheck};
+use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::sequence::SequenceCheck;
@@ -19,17 +24,20 @@ use pgfsck_format::{BlockNumber, ForkNumber};
 
 impl<'a> DatabasePass<'a> {
     /// A table, its maps and its indexes, each against the others.
-    pub(crate) fn examine_structure(&self, table: Option<Target<'a>>, indexes: &[Target<'a>]) {
+    pub(crate) fn examine_structure(&self, table: Option<&Target<'a>>, indexes: &[Target<'a>]) {
+        let shape = table.map(|t| self.shape(t.relation));
+        let (plan, share) = self.plan_within_budget(table, indexes, shape.as_ref());
+        let plan = plan.as_ref().filter(|_| share.is_some());
         let mut heap = None;
-        if let Some(t) = &table {
+        if let (Some(t), Some(shape)) = (table, &shape) {
             match t.relation.kind {
                 RelKind::Table | RelKind::Toast | RelKind::MaterializedView
                     if self.is_heap(t.relation) =>
                 {
-                    heap = self.examine_heap(t);
+                    heap = self.examine_heap(t, shape, plan.map(|p| &p.0));
                 }
                 RelKind::Sequence => self.examine_sequence(t),
-                RelKind::Index => self.examine_index(t, None, &mut Evidence::default()),
+                RelKind::Index => self.examine_index(t, None, None, &mut Evidence::default()),
                 _ => self.scan_headers(t, |_| true),
             }
         }
@@ -37,12 +45,56 @@ impl<'a> DatabasePass<'a> {
             .as_mut()
             .map(|h| std::mem::take(&mut h.evidence))
             .unwrap_or_default();
-        for index in indexes {
-            self.examine_index(index, heap.as_ref(), &mut evidence);
+        for (i, index) in indexes.iter().enumerate() {
+            let rows = heap.as_ref().and_then(|h| h.rows.as_ref());
+            let number = plan.and_then(|p| p.1.get(i).copied().flatten());
+            let against = match (table, rows, plan, number) {
+                (Some(table), Some(rows), Some((plan, _)), Some(number)) => Some(IndexedRows {
+                    table,
+                    rows,
+                    plan,
+                    number,
+                    seen: Seen::none_of(&rows.live),
+                }),
+                _ => None,
+            };
+            self.examine_index(index, heap.as_ref(), against, &mut evidence);
         }
-        if let (Some(t), Some(h)) = (&table, &heap) {
+        if let (Some(t), Some(h)) = (table, &heap) {
             self.conclude(t, h, evidence);
         }
+    }
+
+    /// The plan by which indexes are held against the rows of their table, at level `deep`, with the memory
+    /// for it.
+    fn plan_within_budget<'p>(
+        &'p self,
+        table: Option<&Target<'a>>,
+        indexes: &[Target<'a>],
+        shape: Option<&'p HeapShape>,
+    ) -> (Option<TablePlan<'p>>, Option<Share<'a>>) {
+        let (Some(table), Some(shape)) = (table, shape) else {
+            return (None, None);
+        };
+        let settled = self.standing(table.relation, ForkNumber::Main).is_settled();
+        if self.cx.level < Level::Deep || !settled || !self.is_heap(table.relation) {
+            return (None, None);
+        }
+        let plan = self.plan_rows(table, indexes, shape);
+        let share = plan.as_ref().and_then(|p| p.0.share(self.cx.budget));
+        if plan.is_some() && share.is_none() {
+            let why = "the table has more rows than the memory for it holds";
+            indexes
+                .iter()
+                .for_each(|i| i.proof.undecided(Fact::Entries, why));
+        }
+        (plan, share)
+    }
+
+    /// The access method of an index, if its pages are known.
+    pub(crate) fn access_method(&self, relation: &Relation) -> Option<AccessMethod> {
+        let am = self.catalog.access_method(relation)?;
+        AccessMethod::from_oid(am.oid)
     }
 
     /// Whether the relation's pages are the heap's; tables of other access methods are not parsed.
@@ -75,17 +127,24 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// A heap and its maps.
-    fn examine_heap(&self, target: &Target<'a>) -> Option<ScannedHeap> {
+    fn examine_heap<'p>(
+        &'p self,
+        target: &Target<'a>,
+        shape: &'p HeapShape,
+        plan: Option<&'p RowPlan<'p>>,
+    ) -> Option<ScannedHeap<'p>> {
         self.examine_init(target);
         let Some(files) = self.files(target, ForkNumber::Main) else {
             self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
             return None;
         };
-        let shape = self.shape(target.relation);
         let check = scan(&self.cx, &files, || {
-            HeapCheck::new(self.cx.fmt, &shape, self.inserters)
+            HeapCheck::new(self.cx.fmt, shape, self.inserters).with_rows(plan)
         });
-        let (mut summary, verdict) = check.finish();
+        let (mut summary, rows, verdict) = check.finish();
+        self.prove_pages(target);
+        let unknown = (!shape.known).then(|| self.why_unknown(target.relation));
+        target.proof.say(Fact::Tuples, unknown);
         let chain = target.forks.get(&ForkNumber::Main)?;
         summary.missing.clone_from(&chain.missing);
         let last_page = summary.last_page;
@@ -113,6 +172,7 @@ impl<'a> DatabasePass<'a> {
             evidence: Evidence::default(),
             last_page,
             fsm_beyond: None,
+            rows,
         };
         self.examine_maps(target, &mut heap);
         Some(heap)
@@ -135,8 +195,30 @@ impl<'a> DatabasePass<'a> {
         self.cx.sink.report(finding.values(have, expect));
     }
 
+    /// Every page of the main fork was looked at.
+    fn prove_pages(&self, target: &Target<'a>) {
+        target.proof.proven(Fact::Pages);
+        let off = !self.cx.fmt.checksums.must_verify();
+        target
+            .proof
+            .say(Fact::Checksums, off.then(|| "the cluster has none".into()));
+    }
+
+    /// Why a relation's columns do not count.
+    fn why_unknown(&self, relation: &Relation) -> String {
+        if !self.cx.standing().is_settled() {
+            NOT_SETTLED.to_owned()
+        } else if !relation.trust.is_proven() {
+            "whether its row in pg_class counts is not proven".to_owned()
+        } else {
+            "its rows in pg_attribute are not all there".to_owned()
+        }
+    }
+
     /// The visibility map and the free space map of a heap.
-    fn examine_maps(&self, target: &Target<'a>, heap: &mut ScannedHeap) {
+    fn examine_maps(&self, target: &Target<'a>, heap: &mut ScannedHeap<'_>) {
+        let why = (!heap.comparable).then(|| NOT_SETTLED.to_owned());
+        target.proof.say(Fact::Maps, why);
         if !heap.comparable {
             self.scan_headers(target, |f| f == ForkNumber::Fsm || f == ForkNumber::Vm);
             return;
@@ -180,10 +262,7 @@ impl<'a> DatabasePass<'a> {
         let Some(files) = self.files(target, ForkNumber::Init) else {
             return;
         };
-        let am = self
-            .catalog
-            .access_method(target.relation)
-            .and_then(|a| AccessMethod::from_oid(a.oid));
+        let am = self.access_method(target.relation);
         match (target.relation.kind, am) {
             (RelKind::Sequence, _) => self.examine_sequence_fork(target, &files),
             (RelKind::Index, Some(am)) => self.examine_init_index(target, &files, am),
@@ -292,7 +371,8 @@ impl<'a> DatabasePass<'a> {
     fn examine_index(
         &self,
         target: &Target<'a>,
-        heap: Option<&ScannedHeap>,
+        heap: Option<&ScannedHeap<'_>>,
+        against: Option<IndexedRows<'_>>,
         evidence: &mut Evidence,
     ) {
         self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
@@ -300,12 +380,11 @@ impl<'a> DatabasePass<'a> {
         let Some(files) = self.files(target, ForkNumber::Main) else {
             return;
         };
-        let am = self
-            .catalog
-            .access_method(target.relation)
-            .and_then(|a| AccessMethod::from_oid(a.oid));
-        let Some(am) = am else {
+        let Some(am) = self.access_method(target.relation) else {
             scan(&self.cx, &files, HeaderOnly::default);
+            self.prove_pages(target);
+            let why = "its access method is not known: its pages were looked at, not their content";
+            target.proof.undecided(Fact::Links, why);
             return;
         };
         let judged = self.is_judged(target.relation, am);
@@ -313,21 +392,47 @@ impl<'a> DatabasePass<'a> {
         let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
         let shape = self.shape(target.relation);
         let columns = shape.known.then_some(shape.columns.attributes());
+        let keys = against.as_ref().and_then(|a| {
+            let key = a.plan.indexes.get(a.number)?.key.as_ref()?;
+            let rows = a.rows.indexes.get(a.number)?;
+            Some(KeyMatch {
+                columns: &a.plan.columns,
+                key,
+                shapes: columns.filter(|_| am == AccessMethod::Btree)?,
+                keyless: &rows.keyless,
+                blocks_per_part: blocks_per_part(a.plan.blocks),
+            })
+        });
+        let expected = against.as_ref().map(|a| Expected {
+            rows: &a.rows.live,
+            seen: &a.seen,
+            keys,
+        });
         let check = scan(&self.cx, &files, || {
             let heap = follow.map(|h| Heap {
                 summary: &h.summary,
                 blocks: h.blocks,
             });
-            IndexCheck::new(am, blocks, columns, heap).under(files.standing)
+            let entries = expected.map(Entries::new);
+            IndexCheck::new(am, blocks, columns, heap)
+                .under(files.standing)
+                .with_entries(entries)
         });
+        self.prove_pages(target);
         if files.standing == Standing::Discarded || !judged {
+            let why = "it is not kept up, or thrown away at the next start";
+            target.proof.undecided(Fact::Links, why);
             return;
         }
-        self.judge_index(target, &files, check, evidence);
+        let settled = files.standing.is_settled();
+        let why = |settled: bool| (!settled).then(|| NOT_SETTLED.to_owned());
+        target.proof.say(Fact::Links, why(settled));
+        target.proof.say(Fact::Rows, why(follow.is_some()));
+        self.judge_index(target, &files, check, against.as_ref(), evidence);
     }
 
     /// Whether an index must agree with its table: it is kept up by inserts, and is logged.
-    fn is_judged(&self, relation: &Relation, am: AccessMethod) -> bool {
+    pub(crate) fn is_judged(&self, relation: &Relation, am: AccessMethod) -> bool {
         let ready = self
             .catalog
             .index(relation.oid)
@@ -342,6 +447,7 @@ impl<'a> DatabasePass<'a> {
         target: &Target<'a>,
         files: &ForkFiles<'_>,
         mut check: IndexCheck<'_>,
+        against: Option<&IndexedRows<'_>>,
         evidence: &mut Evidence,
     ) {
         let place = &target.place;
@@ -375,10 +481,12 @@ impl<'a> DatabasePass<'a> {
             };
             check.tree.finish(&end, &mut check.held);
         }
+        let bad = check.held.blocks();
         check.held.report(self.cx.sink);
         if !files.standing.is_settled() {
             return;
         }
+        let whole = zeroed.is_empty() && check.lost == 0 && check.links_beyond.is_none();
         for block in zeroed {
             let why = "other pages of the index lead to it, or its place is fixed";
             self.report_zeroed(
@@ -416,6 +524,15 @@ impl<'a> DatabasePass<'a> {
             let word = self.compare_with_relpages(target, blocks, None);
             self.ask_log(target, blocks, word);
         }
+        if let (Some(entries), Some(against)) = (&check.entries, against) {
+            // An index of another table, or with pages gone, lacks entries for that reason.
+            if astray || !whole {
+                let why = "some of the index's pages are lost, or it is not this table's";
+                target.proof.undecided(Fact::Entries, why);
+            } else {
+                self.judge_entries(target, files, against, entries, &bad);
+            }
+        }
         evidence.indexes.push(IndexWord {
             name: self.catalog.name(target.relation).to_owned(),
             place: place.clone(),
@@ -429,6 +546,12 @@ impl<'a> DatabasePass<'a> {
         });
     }
 }
+
+/// A table's plan, and which of its indexes each of the given ones is.
+type TablePlan<'p> = (RowPlan<'p>, Vec<Option<usize>>);
+
+/// Why pages of different files are not held against each other.
+const NOT_SETTLED: &str = "recovery is still to come, or the table could not be looked at in whole";
 
 /// How many pages an empty index has: meta page, roots, and for hash two buckets and a bitmap
 /// (`ambuildempty` of each access method).

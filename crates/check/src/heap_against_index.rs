@@ -1,0 +1,326 @@
+//! A table against its indexes (`--deep`): the plan before the table is scanned, the verdict after each index.
+
+use crate::codes;
+use crate::finding::{Finding, Place};
+use crate::heap::HeapShape;
+use crate::held::Held;
+use crate::index_entries::{Entries, KeyMatch, btree_entries, differing, in_parts};
+use crate::live_rows::{LiveRows, PARTS, PlannedIndex, RowFold, RowPlan, Seen};
+use crate::proof::Fact;
+use crate::relations::{DatabasePass, Target};
+use crate::row_keys::KeyColumns;
+use crate::scan::{ForkFiles, PageCheck, scan};
+use crate::sink::{Silent, Sink};
+use pgfsck_format::access::{AccessMethod, PageKind};
+use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, ForkNumber, ItemPointer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// Entries with another key that are listed, at most; the rest is counted.
+const MAX_LISTED: usize = 256;
+/// Rows that a second reading looks at, at most.
+const MAX_ROWS_AGAIN: usize = 1 << 20;
+/// Bytes of a key that a finding shows.
+const SHOWN_BYTES: usize = 24;
+
+/// One index, ready to be held against the rows of its table.
+pub(crate) struct IndexedRows<'e> {
+    /// The table.
+    pub table: &'e Target<'e>,
+    /// Its rows.
+    pub rows: &'e RowFold<'e>,
+    /// The plan they were made by.
+    pub plan: &'e RowPlan<'e>,
+    /// Which of the plan's indexes it is.
+    pub number: usize,
+    /// Which rows it has entries for.
+    pub seen: Seen,
+}
+
+impl<'a> DatabasePass<'a> {
+    /// Which rows the indexes of a table must have, in the order of `indexes` (`None`: cannot be held against
+    /// rows, and the index's coverage says why).
+    pub(crate) fn plan_rows<'p>(
+        &'p self,
+        table: &Target<'a>,
+        indexes: &[Target<'a>],
+        shape: &'p HeapShape,
+    ) -> Option<(RowPlan<'p>, Vec<Option<usize>>)> {
+        let columns = self.attributes.all_of(table.relation);
+        let mut plan = RowPlan {
+            fmt: self.cx.fmt,
+            volume: self.cx.volume,
+            transactions: self.transactions,
+            shapes: shape.columns.attributes(),
+            columns: KeyColumns::default(),
+            indexes: Vec::new(),
+            blocks: table.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks),
+        };
+        let mut numbers = Vec::new();
+        for index in indexes {
+            let planned = match self.cannot_hold(index) {
+                Some(why) => Err(why),
+                None => {
+                    let am = self.access_method(index.relation);
+                    let info = self.catalog.index(index.relation.oid);
+                    let compared = matches!(am, Some(AccessMethod::Btree | AccessMethod::Hash));
+                    let key = columns
+                        .zip(info.filter(|_| compared && shape.known))
+                        .and_then(|(c, i)| plan.columns.add(c, i.columns));
+                    let skips_null = am == Some(AccessMethod::Hash);
+                    if skips_null && key.is_none() {
+                        Err("its column is an expression, which may be null")
+                    } else {
+                        Ok(PlannedIndex { key, skips_null })
+                    }
+                }
+            };
+            numbers.push(match planned {
+                Ok(planned) => {
+                    plan.indexes.push(planned);
+                    Some(plan.indexes.len() - 1)
+                }
+                Err(why) => {
+                    index.proof.undecided(Fact::Entries, why);
+                    None
+                }
+            });
+        }
+        (!plan.indexes.is_empty()).then_some((plan, numbers))
+    }
+
+    /// Why an index need not, or cannot, have an entry for each live row.
+    fn cannot_hold(&self, index: &Target<'a>) -> Option<&'static str> {
+        let Some(info) = self.catalog.index(index.relation.oid) else {
+            return Some("its row in pg_index is lost");
+        };
+        let Some(am) = self.access_method(index.relation) else {
+            return Some("its access method is not known");
+        };
+        if !self.is_judged(index.relation, am) || !info.is_valid() {
+            Some("it is not valid, so that rows may lack entries")
+        } else if info.has_predicate() {
+            Some("it is a partial index, and its predicate cannot be evaluated")
+        } else if am == AccessMethod::Brin {
+            Some("BRIN has no entries for rows")
+        } else {
+            None
+        }
+    }
+
+    /// The verdict on an index whose pages are sound; `bad` are its blocks that have a finding.
+    pub(crate) fn judge_entries(
+        &self,
+        index: &Target<'a>,
+        files: &ForkFiles<'_>,
+        against: &IndexedRows<'_>,
+        entries: &Entries<'_>,
+        bad: &BTreeSet<BlockNumber>,
+    ) {
+        let name = self.catalog.name(index.relation);
+        let rows = against.rows.indexes.get(against.number);
+        let absent = rows.map_or(&[][..], |r| &r.absent);
+        let mut held = Held::default();
+        for tid in against.rows.live.without(&against.seen, absent) {
+            held.push(self.missing(against.table, name, tid));
+        }
+        for (tid, place) in &entries.doubles {
+            let what = format!("a second entry of the index leads to row {tid}");
+            let finding = Finding::new(&codes::INDEX_ENTRY_INVALID, place.clone(), what);
+            held.push(finding.values("two entries", "one entry"));
+        }
+        held.report(self.cx.sink);
+        index.proof.say(
+            Fact::Entries,
+            (against.rows.open > 0).then(|| {
+                format!(
+                    "of {} rows it is not known whether they are live",
+                    against.rows.open
+                )
+            }),
+        );
+        let (Some(rows), Some(keys)) = (rows, entries.keys()) else {
+            let why = "entries of this access method, and expressions, are not compared with rows";
+            index.proof.undecided(Fact::Keys, why);
+            return;
+        };
+        if rows.given_up {
+            let why = "too many rows have their key in the TOAST table";
+            index.proof.undecided(Fact::Keys, why);
+            return;
+        }
+        let keyless = rows.keyless.len();
+        let why = (keyless > 0).then(|| format!("{keyless} rows have a key that lies elsewhere"));
+        index.proof.say(Fact::Keys, why);
+        let parts = differing(&rows.sums, &entries.sums);
+        if !parts.is_empty() {
+            self.find_wrong_keys(files, against, keys, &parts, bad);
+        }
+    }
+
+    /// A row without an entry.
+    fn missing(&self, table: &Target<'a>, index: &str, tid: ItemPointer) -> Finding {
+        let place = Place {
+            block: Some(tid.block),
+            ..table.place.clone()
+        };
+        let place = self.in_segment(table, place).at_item(tid.offset);
+        let what = format!("the row has no entry in index {index}");
+        Finding::new(&codes::INDEX_ENTRY_MISSING, place, what).values("no entry", "an entry")
+    }
+
+    /// The file and the offset of a block of a table.
+    fn in_segment(&self, table: &Target<'a>, place: Place) -> Place {
+        let Some(block) = place.block else {
+            return place;
+        };
+        let per_segment = self.cx.fmt.segment_blocks.max(1);
+        let segment = block.0 / per_segment;
+        let path = table
+            .relation
+            .locator()
+            .map(|l| self.paths.file(l, ForkNumber::Main, segment));
+        Place {
+            path: path.unwrap_or(place.path),
+            offset: Some(u64::from(block.0 % per_segment) * u64::from(self.cx.fmt.block_size)),
+            ..place
+        }
+    }
+
+    /// Reads the parts of the table whose sums differ again, and names the entries with another key.
+    fn find_wrong_keys(
+        &self,
+        files: &ForkFiles<'_>,
+        against: &IndexedRows<'_>,
+        keys: KeyMatch<'_>,
+        parts: &[usize],
+        bad: &BTreeSet<BlockNumber>,
+    ) {
+        // What the pages themselves have to say has been said.
+        let silent = Sink::new(0, &Silent);
+        let mut cx = self.cx;
+        cx.sink = &silent;
+        let Some(table) = self.files(against.table, ForkNumber::Main) else {
+            return;
+        };
+        let unlogged = |f: &ForkFiles<'_>| ForkFiles {
+            segments: f.segments.clone(),
+            place: f.place.clone(),
+            standing: f.standing,
+            logged: None,
+        };
+        let (plan, number, live) = (against.plan, against.number, &against.rows.live);
+        let rows = scan(&cx, &unlogged(&table), || RowsAgain {
+            fold: RowFold::new(plan),
+            number,
+            parts,
+            keys: BTreeMap::new(),
+        });
+        let again = scan(&cx, &unlogged(files), || EntriesAgain {
+            live,
+            rows: &rows.keys,
+            keys,
+            parts,
+            bad,
+            wrong: Vec::new(),
+            count: 0,
+        });
+        let listed = again.wrong.len() as u64;
+        again.wrong.into_iter().for_each(|f| self.cx.sink.report(f));
+        let problem = &codes::INDEX_ENTRY_INVALID;
+        self.cx
+            .sink
+            .count_unlisted(problem, problem.severity, again.count - listed);
+    }
+}
+
+/// The keys of the rows in some parts of a table.
+struct RowsAgain<'p> {
+    fold: RowFold<'p>,
+    number: usize,
+    parts: &'p [usize],
+    keys: BTreeMap<ItemPointer, u64>,
+}
+
+impl PageCheck for RowsAgain<'_> {
+    fn page(&mut self, page: &Page<'_>, _at: &Place) {
+        let part = self.fold.plan().part(page.block());
+        if self.parts.binary_search(&part).is_err() || self.keys.len() >= MAX_ROWS_AGAIN {
+            return;
+        }
+        let (number, keys) = (self.number, &mut self.keys);
+        self.fold.each_row(page, |root, index_keys| {
+            if let Some(Some(key)) = index_keys.get(number) {
+                keys.insert(root, *key);
+            }
+        });
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.keys.extend(later.keys);
+    }
+}
+
+/// The entries of those rows whose key is another.
+struct EntriesAgain<'p> {
+    live: &'p LiveRows,
+    rows: &'p BTreeMap<ItemPointer, u64>,
+    keys: KeyMatch<'p>,
+    parts: &'p [usize],
+    bad: &'p BTreeSet<BlockNumber>,
+    wrong: Vec<Finding>,
+    count: u64,
+}
+
+impl PageCheck for EntriesAgain<'_> {
+    fn page(&mut self, page: &Page<'_>, at: &Place) {
+        if PageKind::identify(page) != PageKind::Btree || self.bad.contains(&page.block()) {
+            return;
+        }
+        btree_entries(page, |item, tuple, end, tid| {
+            if !in_parts(self.parts, self.keys.blocks_per_part, tid.block)
+                || self.live.find(tid).is_none()
+            {
+                return;
+            }
+            let Some(&row) = self.rows.get(&tid) else {
+                return;
+            };
+            if self.keys.number(tuple, end, tid) == row {
+                return;
+            }
+            self.count += 1;
+            if self.wrong.len() < MAX_LISTED {
+                let what = format!("the entry's key is not that of row {tid}, to which it leads");
+                let finding = Finding::new(&codes::INDEX_ENTRY_INVALID, at.at_item(item), what);
+                let have = format!("a key of the bytes {}", hex(tuple.key(end)));
+                self.wrong
+                    .push(finding.values(have, format!("the key of row {tid}")));
+            }
+        });
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.count += later.count;
+        let room = MAX_LISTED.saturating_sub(self.wrong.len());
+        self.wrong.extend(later.wrong.into_iter().take(room));
+    }
+}
+
+/// The first bytes of a key.
+fn hex(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for byte in bytes.iter().take(SHOWN_BYTES) {
+        let _ = write!(out, "{byte:02x}");
+    }
+    if bytes.len() > SHOWN_BYTES {
+        out.push('…');
+    }
+    out
+}
+
+/// Blocks of a table in each of its parts.
+pub(crate) fn blocks_per_part(blocks: u32) -> u32 {
+    blocks.div_ceil(PARTS as u32).max(1)
+}

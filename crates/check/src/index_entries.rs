@@ -1,0 +1,200 @@
+//! An index's entries against the live rows of its table: each row has its entry, with its key.
+//!
+//! What `bt_index_check(…, heapallindexed)` proves (`contrib/amcheck/verify_nbtree.c`), for all access methods
+//! that keep row TIDs, and without a Bloom filter: every entry of a live row sets the row's bit, and for B-trees
+//! the sum of all keys must be that of the rows. Sums that differ are looked into by a second reading.
+
+use crate::finding::Place;
+use crate::live_rows::{LiveRows, PARTS, Seen, Sums};
+use crate::row_keys::{IndexKey, KeyColumns, with_row};
+use pgfsck_format::access::btree::{BtreeOpaque, TupleKind, classify, flags, posting_tids};
+use pgfsck_format::access::tuple::IndexTuple;
+use pgfsck_format::access::{AccessMethod, heap_tids};
+use pgfsck_format::attribute::AttributeShape;
+use pgfsck_format::item::ItemState;
+use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
+use std::collections::BTreeSet;
+
+/// Second entries of one row that are remembered, at most; more are counted.
+const MAX_DOUBLES: usize = 256;
+
+/// How the keys of entries and rows are compared.
+#[derive(Clone, Copy)]
+pub struct KeyMatch<'h> {
+    /// The table's columns that indexes hold.
+    pub columns: &'h KeyColumns,
+    /// This index's.
+    pub key: &'h IndexKey,
+    /// Their shapes in the index.
+    pub shapes: &'h [AttributeShape],
+    /// Rows whose key lies elsewhere, by their bits.
+    pub keyless: &'h BTreeSet<u32>,
+    /// Blocks of the table in each part that has a sum.
+    pub blocks_per_part: u32,
+}
+
+/// What an index's entries are held against.
+#[derive(Clone, Copy)]
+pub struct Expected<'h> {
+    /// The rows.
+    pub rows: &'h LiveRows,
+    /// Those that an entry was seen of.
+    pub seen: &'h Seen,
+    /// The keys, where they can be compared.
+    pub keys: Option<KeyMatch<'h>>,
+}
+
+/// The entries of an index, or of a piece of it.
+pub struct Entries<'h> {
+    expected: Expected<'h>,
+    /// Entries of live rows.
+    pub of_live: u64,
+    /// All entries looked at.
+    pub all: u64,
+    /// The sums of the keys, in each part of the table.
+    pub sums: Sums,
+    /// Second entries of one row, in a B-tree, where none may be.
+    pub doubles: Vec<(ItemPointer, Place)>,
+    /// How many of those there are.
+    pub double_count: u64,
+}
+
+impl<'h> Entries<'h> {
+    /// None seen yet.
+    #[must_use]
+    pub fn new(expected: Expected<'h>) -> Self {
+        Self {
+            expected,
+            of_live: 0,
+            all: 0,
+            sums: Box::new([0; PARTS]),
+            doubles: Vec::new(),
+            double_count: 0,
+        }
+    }
+
+    /// How their keys are compared, if they are.
+    #[must_use]
+    pub fn keys(&self) -> Option<KeyMatch<'h>> {
+        self.expected.keys
+    }
+
+    /// The entries of one page.
+    pub fn page(&mut self, page: &Page<'_>, am: AccessMethod, at: &Place) {
+        if am == AccessMethod::Btree {
+            btree_entries(page, |item, tuple, end, tid| {
+                self.btree_entry(at, item, tuple, end, tid);
+            });
+            return;
+        }
+        // What does not fit in its page has been reported.
+        let _ = heap_tids(page, am, |_, tid| {
+            self.all += 1;
+            if let Some(bit) = self.expected.rows.find(tid) {
+                self.of_live += u64::from(self.expected.seen.add(bit));
+            }
+        });
+    }
+
+    fn btree_entry(
+        &mut self,
+        at: &Place,
+        item: OffsetNumber,
+        tuple: &IndexTuple<'_>,
+        end: usize,
+        tid: ItemPointer,
+    ) {
+        self.all += 1;
+        let Some(bit) = self.expected.rows.find(tid) else {
+            return;
+        };
+        self.of_live += 1;
+        if !self.expected.seen.add(bit) {
+            self.double_count += 1;
+            if self.doubles.len() < MAX_DOUBLES {
+                self.doubles.push((tid, at.at_item(item)));
+            }
+        }
+        let Some(keys) = &self.expected.keys else {
+            return;
+        };
+        if keys.keyless.contains(&bit) {
+            return;
+        }
+        let number = keys.number(tuple, end, tid);
+        let part = (tid.block.0 / keys.blocks_per_part.max(1)) as usize;
+        if let Some(sum) = self.sums.get_mut(part.min(PARTS - 1)) {
+            *sum = sum.wrapping_add(number);
+        }
+    }
+
+    /// Takes over the entries of a later piece.
+    pub fn merge(&mut self, later: Self) {
+        self.of_live += later.of_live;
+        self.all += later.all;
+        for (sum, more) in self.sums.iter_mut().zip(later.sums.iter()) {
+            *sum = sum.wrapping_add(*more);
+        }
+        self.double_count += later.double_count;
+        let room = MAX_DOUBLES.saturating_sub(self.doubles.len());
+        self.doubles.extend(later.doubles.into_iter().take(room));
+    }
+}
+
+impl KeyMatch<'_> {
+    /// An entry with its row, as a number. An entry that cannot be taken apart is equal to none.
+    #[must_use]
+    pub fn number(&self, tuple: &IndexTuple<'_>, end: usize, tid: ItemPointer) -> u64 {
+        let key = self.columns.of_entry(self.key, tuple, self.shapes, end);
+        with_row(key.unwrap_or(!0), tid)
+    }
+}
+
+/// Calls `f` for every row of every entry of a B-tree's leaf: line pointer, entry, where its key ends, TID.
+pub fn btree_entries(
+    page: &Page<'_>,
+    mut f: impl FnMut(OffsetNumber, &IndexTuple<'_>, usize, ItemPointer),
+) {
+    let opaque = BtreeOpaque::decode(page);
+    if !opaque.is_leaf() || opaque.is_ignored() || opaque.has(flags::META) {
+        return;
+    }
+    let (fmt, first) = (page.format(), opaque.first_data());
+    for (number, item) in page.items() {
+        if number < first || item.state != ItemState::Normal {
+            continue;
+        }
+        let tuple = page
+            .item_bytes(item)
+            .and_then(|b| IndexTuple::new(b, fmt).ok());
+        let Some(tuple) = tuple else { continue };
+        match classify(&tuple, number, &opaque, fmt) {
+            TupleKind::Plain(tid) => f(number, &tuple, tuple.size(), tid),
+            TupleKind::Posting { count, array_at } => {
+                if let Ok(tids) = posting_tids(&tuple, count, array_at, fmt.order) {
+                    let end = array_at as usize;
+                    tids.for_each(|tid| f(number, &tuple, end, tid));
+                }
+            }
+            TupleKind::Pivot { .. } => {}
+        }
+    }
+}
+
+/// The parts of a table whose sums differ.
+#[must_use]
+pub fn differing(rows: &Sums, entries: &Sums) -> Vec<usize> {
+    let pairs = rows.iter().zip(entries.iter()).enumerate();
+    pairs
+        .filter(|(_, (a, b))| a != b)
+        .map(|(part, _)| part)
+        .collect()
+}
+
+/// Whether a block of the table is in one of these parts.
+#[must_use]
+pub fn in_parts(parts: &[usize], blocks_per_part: u32, block: BlockNumber) -> bool {
+    let part = (block.0 / blocks_per_part.max(1)) as usize;
+    parts.binary_search(&part.min(PARTS - 1)).is_ok()
+}

@@ -1,0 +1,197 @@
+//! What an index must hold of a row, as a number: the same from the table's tuple and from the entry.
+//!
+//! An index keeps its columns as the table has them, but for their storage: a header may be short or long, a
+//! value compressed or not, and a `name` may have become a C string (`index_form_tuple`,
+//! `access/common/indextuple.c`; `bt_normalize_tuple`, `contrib/amcheck/verify_nbtree.c`). So values are
+//! compared by their content. What lies in a TOAST table is not looked at: such a row has no key here.
+
+use pgfsck_catalog::{Attribute, IndexColumn};
+use pgfsck_format::access::tuple::IndexTuple;
+use pgfsck_format::attribute::{AttributeShape, CSTRING, Datum};
+use pgfsck_format::heap::HeapTupleHeader;
+use pgfsck_format::varlena::Varlena;
+use pgfsck_format::{ClusterFormat, ItemPointer, Oid};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// `NAMEOID`.
+const NAME: Oid = Oid(19);
+/// The longest value that is decompressed to be compared: more does not fit in an index by any method.
+const MAX_VALUE_BYTES: usize = 1 << 20;
+/// `ObjectIdAttributeNumber` before 12: the OID in the tuple's header.
+const OID_ATTNUM: i16 = -2;
+/// Its place.
+const OID_COLUMN: usize = usize::MAX;
+/// Stands for NULL.
+const NULL: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A column of the table that some index holds.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// Its place in the table, from 0; `OID_COLUMN` for the OID that tuples carried before 12.
+    index: usize,
+    /// Its content ends at the first NUL.
+    is_name: bool,
+    /// A row that is older than the column has another value than NULL.
+    has_missing: bool,
+}
+
+/// The columns of a table that its indexes hold, and which of them each index does.
+#[derive(Debug, Default)]
+pub struct KeyColumns {
+    wanted: Vec<Wanted>,
+    /// How many leading columns of a tuple must be walked.
+    reach: usize,
+}
+
+/// The columns of one index, as places in [`KeyColumns`].
+#[derive(Debug, Clone)]
+pub struct IndexKey {
+    columns: Vec<usize>,
+}
+
+impl KeyColumns {
+    /// Takes up an index's columns; `None` if one is an expression or unknown.
+    pub fn add(&mut self, table: &[Attribute], columns: &[IndexColumn]) -> Option<IndexKey> {
+        if columns.is_empty() {
+            return None;
+        }
+        let places = columns.iter().map(|column| {
+            if column.attnum == OID_ATTNUM {
+                return Some(Wanted {
+                    index: OID_COLUMN,
+                    is_name: false,
+                    has_missing: false,
+                });
+            }
+            let index = usize::try_from(column.attnum).ok()?.checked_sub(1)?;
+            let attribute = table.get(index).filter(|a| !a.is_dropped())?;
+            Some(Wanted {
+                index,
+                is_name: attribute.typid == NAME,
+                has_missing: attribute.has_missing(),
+            })
+        });
+        let places: Vec<Wanted> = places.collect::<Option<_>>()?;
+        let columns = places
+            .into_iter()
+            .map(|place| {
+                let known = self.wanted.iter().position(|w| w.index == place.index);
+                known.unwrap_or_else(|| {
+                    self.reach = self.reach.max(place.index.wrapping_add(1));
+                    self.wanted.push(place);
+                    self.wanted.len() - 1
+                })
+            })
+            .collect();
+        Some(IndexKey { columns })
+    }
+
+    /// Whether no index needs any value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// The number of each wanted value of a row, in the order of the wanted columns; `None` for one
+    /// that lies elsewhere. `out` is left empty if the tuple cannot be taken apart.
+    pub fn of_row(
+        &self,
+        tuple: &HeapTupleHeader<'_>,
+        shapes: &[AttributeShape],
+        fmt: ClusterFormat,
+        out: &mut Vec<Option<u64>>,
+    ) {
+        out.clear();
+        out.resize(self.wanted.len(), None);
+        for (place, number) in self.wanted.iter().zip(out.iter_mut()) {
+            if place.index == OID_COLUMN {
+                // As an index has it: in the cluster's byte order.
+                let bytes = |oid: Oid| fmt.order.u32(oid.0.to_ne_bytes()).to_ne_bytes();
+                *number = tuple.oid().map(|oid| xxh3_64(&bytes(oid)));
+            }
+        }
+        let shapes = shapes.get(..self.reach).unwrap_or(shapes);
+        for found in tuple.attributes(shapes, fmt) {
+            let Ok((index, datum)) = found else {
+                out.clear();
+                return;
+            };
+            for (place, number) in self.wanted.iter().zip(out.iter_mut()) {
+                if place.index == index {
+                    *number = match datum {
+                        Datum::Missing if place.has_missing => None,
+                        _ => content(&datum, place.is_name),
+                    };
+                }
+            }
+        }
+    }
+
+    /// The number of an entry's key.
+    #[must_use]
+    pub fn of_entry(
+        &self,
+        key: &IndexKey,
+        tuple: &IndexTuple<'_>,
+        shapes: &[AttributeShape],
+        end: usize,
+    ) -> Option<u64> {
+        let mut number = 0;
+        let mut columns = key.columns.iter();
+        for found in tuple.attributes(shapes, shapes.len(), end) {
+            let (index, datum) = found.ok()?;
+            let place = self.wanted.get(*columns.next()?)?;
+            let is_name = place.is_name || shapes.get(index).is_some_and(|s| s.len == CSTRING);
+            number = joined(number, content(&datum, is_name)?);
+        }
+        columns.next().is_none().then_some(number)
+    }
+}
+
+impl IndexKey {
+    /// The number of a row's key, from the numbers of its values; `None` if one of them lies elsewhere.
+    #[must_use]
+    pub fn of_values(&self, values: &[Option<u64>]) -> Option<u64> {
+        self.columns.iter().try_fold(0, |number, &column| {
+            Some(joined(number, (*values.get(column)?)?))
+        })
+    }
+
+    /// Whether the row's first key column is NULL.
+    #[must_use]
+    pub fn begins_with_null(&self, values: &[Option<u64>]) -> bool {
+        let first = self.columns.first().and_then(|&c| values.get(c));
+        first == Some(&Some(NULL))
+    }
+}
+
+/// A key with its row: what sums over all rows are made of.
+#[must_use]
+pub fn with_row(key: u64, tid: ItemPointer) -> u64 {
+    let row = u64::from(tid.block.0) << 16 | u64::from(tid.offset.0);
+    xxh3_64_with_seed(&row.to_le_bytes(), key)
+}
+
+/// The number of a column, after that of those before it.
+fn joined(before: u64, column: u64) -> u64 {
+    (before.rotate_left(23) ^ column).wrapping_mul(0x9FB2_1C65_1E98_DF25)
+}
+
+/// The number of a value; `None` if it lies elsewhere or cannot be decompressed.
+fn content(datum: &Datum<'_>, is_name: bool) -> Option<u64> {
+    let bytes = match datum {
+        Datum::Null | Datum::Missing => return Some(NULL),
+        Datum::Fixed(bytes) | Datum::CString(bytes) => *bytes,
+        Datum::Varlena(Varlena::Short(bytes) | Varlena::Plain(bytes)) => *bytes,
+        Datum::Varlena(Varlena::External(_)) => return None,
+        Datum::Varlena(v @ Varlena::Compressed(_)) => {
+            return v.detoast_inline(MAX_VALUE_BYTES).ok().map(|b| xxh3_64(&b));
+        }
+    };
+    let end = if is_name {
+        bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len())
+    } else {
+        bytes.len()
+    };
+    Some(xxh3_64(bytes.get(..end).unwrap_or(bytes)))
+}
