@@ -40,6 +40,8 @@ pub enum Command {
     Relations(RelationsArgs),
     /// Say which relation a file belongs to, or which files a relation has.
     Locate(LocateArgs),
+    /// Explain blocks of one file: header, line pointers, tuples or entries, with their bytes.
+    Page(PageArgs),
     /// Read the write-ahead log: its segments, its records.
     Wal(WalArgs),
     /// Explain a finding's code.
@@ -188,6 +190,39 @@ pub struct RelmapArgs {
     /// How to print it.
     #[arg(long, value_enum, default_value = "text")]
     pub format: ListFormat,
+}
+
+/// Arguments of `page`.
+#[derive(Debug, Args)]
+pub struct PageArgs {
+    /// A file of a relation.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The block, or the first and the last, counted over all segments; without this the file's first.
+    #[arg(short, long = "block", value_name = "N|N-M", value_parser = parse_blocks)]
+    pub blocks: Option<(u32, u32)>,
+    /// The data directory whose pg_control tells the format; without this the one above the file.
+    #[arg(short = 'D', long = "pgdata", value_name = "DATADIR")]
+    pub datadir: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// `N` or `N-M`.
+fn parse_blocks(text: &str) -> Result<(u32, u32), String> {
+    let number = |text: &str| {
+        text.parse::<u32>()
+            .map_err(|_| format!("\"{text}\" is no block number"))
+    };
+    let (first, last) = match text.split_once('-') {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(text)?, number(text)?),
+    };
+    if last < first {
+        return Err(format!("block {last} is before block {first}"));
+    }
+    Ok((first, last))
 }
 
 /// Arguments of `relations`.

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Relmap(args) => commands::relmap::run(args),
         Command::Relations(args) => commands::relations::run(args),
         Command::Locate(args) => commands::locate::run(args),
+        Command::Page(args) => commands::page::run(args),
         Command::Wal(args) => commands::wal::run(args),
         Command::Explain(args) => commands::explain::run(args),
         Command::Completions(args) => commands::completions::run(args),

@@ -6,6 +6,7 @@ pub mod control;
 pub mod explain;
 pub mod locate;
 pub mod man;
+pub mod page;
 pub mod relations;
 pub mod relmap;
 mod sizes;

@@ -40,6 +40,9 @@ pub fn report(report: &Report, verbose: bool, quiet: bool) -> String {
     if !quiet {
         advice(&mut out, report, verbose);
         skips(&mut out, report);
+        if verbose {
+            undecided(&mut out, report);
+        }
     }
     verdict(&mut out, report, verbose);
     out
@@ -194,6 +197,28 @@ fn skips(out: &mut String, report: &Report) {
     }
     if skipped.len() > MAX_SKIPS {
         let _ = writeln!(out, "  … and {} more", skipped.len() - MAX_SKIPS);
+    }
+}
+
+/// What could not be decided of relations: each reason once, with an example.
+fn undecided(out: &mut String, report: &Report) {
+    let mut reasons: BTreeMap<(&str, &str), (usize, &str)> = BTreeMap::new();
+    for relation in &report.coverage.relations {
+        for u in &relation.undecided {
+            let entry = reasons.entry((&u.what, &u.why));
+            entry.or_insert((0, &relation.name)).0 += 1;
+        }
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}Not decided{}", BOLD.render(), BOLD.render_reset());
+    for ((what, why), (n, example)) in reasons {
+        let others = match n {
+            1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        let _ = writeln!(out, "  {what}: {why} ({}{others})", plain(example));
     }
 }
 
