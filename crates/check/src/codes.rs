@@ -723,6 +723,17 @@ pub static INDEX_LINK_INVALID: Problem = Problem {
     source: "access/nbtree, hash, gin, gist, spgist, brin; 9.6-19",
 };
 
+/// `index.tree-invalid`.
+pub static INDEX_TREE_INVALID: Problem = Problem {
+    name: "index.tree-invalid",
+    severity: Severity::Error,
+    meaning: "Levels, siblings, parents or children of an index's pages contradict each other: each page may be sound in itself, and together they are no index. Searches miss rows, find them twice, or fail.",
+    checked: "What each page says of the others is gathered during the scan and held against what they are: downlinks and levels, sibling links, splits that were not finished, bounds that a parent gives its children; a hash index's buckets, overflow chains and bitmap; GIN's pending list and posting trees; the nodes and chains of SP-GiST; BRIN's range map and its tuples. Only in relations of one time, after a clean stop.",
+    innocent: "Splits that a crash left unfinished, deleted pages, pages that were never used and posting trees that an interrupted insertion left are told apart by what the server writes in them, and are not reported. What leads to a page that is already known to be bad is not concluded from.",
+    advice: "REINDEX rebuilds it. If the table's rows are sound, nothing is lost.",
+    source: "access/nbtree, hash, gin, gist, spgist, brin; 9.6-19",
+};
+
 /// `vm.bit-invalid`.
 pub static VM_BIT_INVALID: Problem = Problem {
     name: "vm.bit-invalid",
@@ -810,6 +821,7 @@ pub static ALL: &[&Problem] = &[
     &INDEX_ENTRY_MISSING,
     &INDEX_ENTRY_INVALID,
     &INDEX_LINK_INVALID,
+    &INDEX_TREE_INVALID,
     &VM_BIT_INVALID,
     &SEQUENCE_INVALID,
 ];

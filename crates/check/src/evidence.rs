@@ -173,17 +173,7 @@ impl<'a> DatabasePass<'a> {
 
     /// The place of a block of a fork.
     fn place_of_block(&self, place: &Place, files: &ForkFiles<'_>, block: BlockNumber) -> Place {
-        let per_segment = self.cx.fmt.segment_blocks.max(1);
-        let segment = files
-            .segments
-            .iter()
-            .find(|s| s.segment == block.0 / per_segment);
-        Place {
-            path: segment.map_or_else(|| place.path.clone(), |s| s.path.clone()),
-            block: Some(block),
-            offset: Some(u64::from(block.0 % per_segment) * u64::from(self.cx.fmt.block_size)),
-            ..place.clone()
-        }
+        files.place_of_block(place, block, self.cx.fmt)
     }
 
     /// One all-zero page that must have had content.

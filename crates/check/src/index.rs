@@ -19,7 +19,7 @@ use pgfsck_format::access::{AccessMethod, LinkKind, PageKind, block_links, heap_
 use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
-use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
+use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber, Oid};
 use std::collections::BTreeMap;
 
 /// All-zero blocks of the table that are remembered with an entry that points to them.
@@ -100,7 +100,7 @@ impl<'h> IndexCheck<'h> {
             tids_beyond: None,
             into_zero: BTreeMap::new(),
             dangling: Held::default(),
-            tree: Tree::new(am),
+            tree: Tree::new(am, None),
             entries: None,
             lost: 0,
             held: Held::default(),
@@ -123,6 +123,13 @@ impl<'h> IndexCheck<'h> {
     fn lose(&mut self, block: BlockNumber) {
         self.lost += 1;
         self.tree.lost(block);
+    }
+
+    /// The same for an index whose first column is of this type.
+    #[must_use]
+    pub fn keyed(self, first_column: Option<Oid>) -> Self {
+        let tree = Tree::new(self.am, first_column);
+        Self { tree, ..self }
     }
 
     /// Where one entry leads.

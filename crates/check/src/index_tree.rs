@@ -6,18 +6,20 @@
 
 mod brin;
 mod btree;
+mod forest;
 mod gin;
 mod gist;
 mod hash;
+mod links;
 mod spgist;
 
 use crate::context::Cx;
 use crate::finding::Place;
 use crate::held::Held;
 use crate::scan::ForkFiles;
-use pgfsck_format::BlockNumber;
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, Oid};
 
 /// What is known of the whole index when its scan has ended.
 pub struct End<'e> {
@@ -77,14 +79,14 @@ macro_rules! each {
 }
 
 impl Tree {
-    /// Nothing seen yet.
+    /// Nothing seen yet; `first_column` is the type of the index's first column, where the catalog knows it.
     #[must_use]
-    pub fn new(am: AccessMethod) -> Self {
+    pub fn new(am: AccessMethod, first_column: Option<Oid>) -> Self {
         match am {
             AccessMethod::Btree => Self::Btree(btree::BtreeTree::default()),
             AccessMethod::Hash => Self::Hash(hash::HashTree::default()),
             AccessMethod::Gin => Self::Gin(gin::GinTree::default()),
-            AccessMethod::Gist => Self::Gist(gist::GistTree::default()),
+            AccessMethod::Gist => Self::Gist(gist::GistTree::new(first_column)),
             AccessMethod::SpGist => Self::SpGist(spgist::SpGistTree::default()),
             AccessMethod::Brin => Self::Brin(brin::BrinTree::default()),
         }

@@ -12,7 +12,7 @@ use crate::page_lsns::PageLsns;
 use crate::sink::Counters;
 use pgfsck_format::checksum::{checksum_raw, each_checksum_raw, reduce};
 use pgfsck_format::page::{PAGE_LAYOUT_VERSION, Page};
-use pgfsck_format::{BlockNumber, RelFileLocator};
+use pgfsck_format::{BlockNumber, ClusterFormat, RelFileLocator};
 use pgfsck_volume::{File, ScanBuffer, VolPath, VolumeError};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -48,6 +48,22 @@ pub struct ForkFiles<'a> {
     pub standing: Standing,
     /// The relation as the write-ahead log names it, where its pages must agree with the log.
     pub logged: Option<(RelFileLocator, &'a PageLsns)>,
+}
+
+impl ForkFiles<'_> {
+    /// The place of a block: `place`, in the file that has it.
+    #[must_use]
+    pub fn place_of_block(&self, place: &Place, block: BlockNumber, fmt: ClusterFormat) -> Place {
+        let per_segment = fmt.segment_blocks.max(1);
+        let number = block.0 / per_segment;
+        let segment = self.segments.iter().find(|s| s.segment == number);
+        Place {
+            path: segment.map_or_else(|| place.path.clone(), |s| s.path.clone()),
+            block: Some(block),
+            offset: Some(u64::from(block.0 % per_segment) * u64::from(fmt.block_size)),
+            ..place.clone()
+        }
+    }
 }
 
 /// What a kind of page is checked for.

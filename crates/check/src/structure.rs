@@ -408,6 +408,8 @@ impl<'a> DatabasePass<'a> {
             seen: &a.seen,
             keys,
         });
+        let first_column = self.attributes.of(target.relation.oid).first();
+        let first_column = first_column.filter(|_| shape.known).map(|a| a.typid);
         let check = scan(&self.cx, &files, || {
             let heap = follow.map(|h| Heap {
                 summary: &h.summary,
@@ -415,6 +417,7 @@ impl<'a> DatabasePass<'a> {
             });
             let entries = expected.map(Entries::new);
             IndexCheck::new(am, blocks, columns, heap)
+                .keyed(first_column)
                 .under(files.standing)
                 .with_entries(entries)
         });

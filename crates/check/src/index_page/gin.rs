@@ -1,12 +1,12 @@
 //! GIN indexes: `access/gin/gindatapage.c`, `ginfast.c` and `ginvacuum.c`.
 
 use super::{Verdict, ascending, each_item, meta_is_first, not_itself, same_size, unless, version};
-use pgfsck_format::BlockNumber;
 use pgfsck_format::access::gin::{
     self, DATA_AT, GinMeta, GinOpaque, GinPageKind, POSTING_ITEM_BYTES, Segments, posting_items,
 };
 use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, ItemPointer};
 
 /// The pending list by the meta page, and the order of posting trees.
 pub fn gin(page: &Page<'_>) -> Verdict {
@@ -47,19 +47,64 @@ pub fn gin(page: &Page<'_>) -> Verdict {
             ascending(keys, "the children of a posting tree are out of order")
         }
         GinPageKind::DataLeaf => {
-            let firsts = Segments::of_page(page)
-                .map_while(Result::ok)
-                .map(|s| s.first);
-            ascending(firsts, "the segments of a posting tree are out of order")
+            let segments = Segments::of_page(page).map_while(Result::ok);
+            let firsts = segments.clone().map(|s| s.first);
+            ascending(firsts, "the segments of a posting tree are out of order")?;
+            rows(
+                page,
+                &opaque,
+                segments.flat_map(|s| s.tids()).map_while(Result::ok),
+            )
         }
+        GinPageKind::DataLeafUncompressed => rows(page, &opaque, gin::uncompressed_tids(page)),
         GinPageKind::EntryInner | GinPageKind::EntryLeaf | GinPageKind::Pending => {
             each_item(page, |_, item, bytes| {
-                match IndexTuple::new(bytes, page.format()) {
-                    Ok(tuple) => same_size(tuple.size(), item.length),
-                    Err(_) => Ok(()),
+                let Ok(tuple) = IndexTuple::new(bytes, page.format()) else {
+                    return Ok(());
+                };
+                same_size(tuple.size(), item.length)?;
+                if kind != GinPageKind::EntryLeaf {
+                    return Ok(());
                 }
+                posting_count(&tuple, page)
             })
         }
         _ => Ok(()),
     }
+}
+
+/// The rows of a posting tree's leaf ascend, and none is beyond the right bound (`dataIsMoveRight`).
+///
+/// The last page of a level has no bound.
+fn rows(page: &Page<'_>, opaque: &GinOpaque, tids: impl Iterator<Item = ItemPointer>) -> Verdict {
+    let mut last = None;
+    ascending(
+        tids.inspect(|tid| last = Some(*tid)),
+        "the rows of a posting tree are out of order",
+    )?;
+    let bound = gin::right_bound(page);
+    let beyond = last.filter(|last| opaque.right != BlockNumber::INVALID && *last > bound);
+    unless(
+        beyond.is_none(),
+        "a page of a posting tree has a row beyond its right bound",
+        beyond.unwrap_or_default(),
+        format_args!("at most {bound}"),
+    )
+}
+
+/// An entry counts the rows of its list (`ginReadTuple`, `access/gin/ginentrypage.c`, which refuses others).
+fn posting_count(tuple: &IndexTuple<'_>, page: &Page<'_>) -> Verdict {
+    let Ok(gin::Posting::List(count, mut segments)) = gin::posting(tuple, page.order()) else {
+        return Ok(());
+    };
+    let Some(Ok(segment)) = segments.next() else {
+        return Ok(());
+    };
+    let decoded = segment.tids().map_while(Result::ok).count();
+    unless(
+        decoded == usize::from(count),
+        "an entry counts another number of rows than its list has",
+        count,
+        format_args!("{decoded}"),
+    )
 }

@@ -1,9 +1,12 @@
 //! GiST and SP-GiST indexes: `access/gist/gistutil.c` and `access/spgist/spgutils.c`.
 
-use super::{Verdict, each_item, emptied, known_flags, magic, meta_is_first, same_size, unless};
+use super::{
+    Contradiction, Verdict, each_item, emptied, known_flags, magic, meta_is_first, same_size,
+    unless, wrong,
+};
 use pgfsck_format::access::gist::{self, GistOpaque, TUPLE_IS_INVALID};
 use pgfsck_format::access::spgist::{
-    self, InnerTuple, LeafTuple, SPGIST_MAGIC, SpGistMeta, SpGistOpaque, TupleState,
+    self, InnerTuple, LeafChains, LeafTuple, SPGIST_MAGIC, SpGistMeta, SpGistOpaque, TupleState,
 };
 use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::page::Page;
@@ -74,5 +77,19 @@ pub fn spgist(page: &Page<'_>) -> Verdict {
             }
             _ => Ok(()),
         }
-    })
+    })?;
+    match LeafChains::of_page(page)
+        .broken()
+        .filter(|_| opaque.is_leaf())
+    {
+        None => Ok(()),
+        Some(item) => Err(Contradiction {
+            item: Some(item),
+            ..wrong(
+                "a chain of leaf tuples leads to one that is not its next",
+                "a tuple that is not live, of another chain, or of a circle".to_owned(),
+                "the next live tuple of one chain",
+            )
+        }),
+    }
 }

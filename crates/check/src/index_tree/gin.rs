@@ -1,21 +1,277 @@
-//! The pages of a gin index against each other.
+//! The pages of a GIN index against each other: the tree of entries, the trees of their rows, and the
+//! pending list.
+//!
+//! A split is two records of the log, of which the first marks the left half (`ginPlaceToPage`,
+//! `access/gin/ginbtree.c`); all else is one record each: a page that is taken out of a tree of rows with the
+//! link and the downlink that led to it (`ginDeletePage`, `access/gin/ginvacuum.c`), and the pending list
+//! with the meta page (`ginHeapTupleFastInsert` and `shiftList`, `access/gin/ginfast.c`). Only a new tree of
+//! rows is written before its entry (`createPostingTree`, `access/gin/gindatapage.c`), and pages of the pending
+//! list before they are linked: an interruption leaves them behind. Pages of entries are never deleted.
+//!
+//! The keys of entries are not compared: their order is that of their operator class. Trees of rows are
+//! ordered by TIDs: no row of a page is beyond its right bound, which is the key of its downlink, and those
+//! of the next page are beyond it (`dataIsMoveRight`, `dataPrepareDownlink`).
 
+use super::forest::{Down, Forest, Vertex};
+use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
 use crate::finding::Place;
 use crate::held::Held;
-use pgfsck_format::BlockNumber;
+use pgfsck_format::access::gin::{
+    GIN_ROOT, GinMeta, GinOpaque, GinPageKind, Segments, flags, posting_items, right_bound,
+    uncompressed_tids,
+};
+use pgfsck_format::access::{AccessMethod, LinkKind, block_links};
 use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, ItemPointer};
+
+/// The tree of entries.
+const ENTRIES: u8 = 0;
+/// A tree of rows.
+const ROWS: u8 = 1;
+
+/// What a page of a tree of rows says of its content.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bounds {
+    /// The smallest TID of a leaf.
+    first: Option<ItemPointer>,
+    right: ItemPointer,
+}
 
 /// What the pages say of one another.
 #[derive(Debug, Default)]
-pub struct GinTree {}
+pub struct GinTree {
+    meta: Option<GinMeta>,
+    vertices: Records<Vertex>,
+    /// Of each vertex.
+    bounds: Records<Bounds>,
+    downs: Records<Down>,
+    /// Of each downlink; of those in trees of rows only.
+    keys: Records<ItemPointer>,
+    /// Pages of the pending list, and their right links.
+    pending: Records<(BlockNumber, BlockNumber)>,
+    lost: Lost,
+    pages: u64,
+}
+
+impl GinTree {
+    /// How far its pages are held against each other.
+    #[must_use]
+    pub fn linked(&self) -> Linked {
+        Linked {
+            pages: self.pages,
+            links: (self.downs.list().len() + self.pending.list().len()) as u64,
+            beyond: self.vertices.beyond()
+                + self.bounds.beyond()
+                + self.downs.beyond()
+                + self.keys.beyond()
+                + self.pending.beyond(),
+            keys: false,
+        }
+    }
+
+    /// The pending list: from the meta page's head to its tail.
+    fn check_pending(&self, meta: &GinMeta, wrong: &mut Wrong<'_, '_>) {
+        let list = self.pending.list();
+        let (mut from, mut to, mut pages) = (BlockNumber(0), meta.head, 0u32);
+        while to != BlockNumber::INVALID {
+            let page = list.binary_search_by_key(&to, |p| p.0).ok();
+            let Some((_, right)) = page.and_then(|i| list.get(i)) else {
+                let elsewhere = to.0 == 0 || to.0 >= wrong.blocks() || self.lost.contains(to);
+                if !elsewhere {
+                    let what = "the pending list leads to a page that is none of it";
+                    wrong.page(
+                        from,
+                        what,
+                        format_args!("block {to}"),
+                        "a page of the pending list",
+                    );
+                }
+                return;
+            };
+            pages += 1;
+            if pages as usize > list.len() {
+                let what = "the pending list leads in a circle";
+                wrong.page(
+                    from,
+                    what,
+                    format_args!("block {to} again"),
+                    "the end of the list",
+                );
+                return;
+            }
+            (from, to) = (to, *right);
+        }
+        let have = (meta.tail, meta.pending_pages);
+        if meta.head != BlockNumber::INVALID && have != (from, pages) {
+            wrong.page(
+                BlockNumber(0),
+                "the meta page does not agree with its pending list",
+                format_args!("last page {}, {} pages", have.0, have.1),
+                format_args!("last page {from}, {pages} pages"),
+            );
+        }
+    }
+
+    /// The order of rows: each child's right bound is its downlink's key, and the next page begins after it.
+    fn check_rows(&self, forest: &Forest<'_>, sound: &[bool], wrong: &mut Wrong<'_, '_>) {
+        let bounds = self.bounds.list();
+        let mut bad = vec![false; forest.vertices.len()];
+        for (number, (down, key)) in forest.downs.iter().zip(self.keys.list()).enumerate() {
+            let last = forest
+                .downs
+                .get(number + 1)
+                .is_none_or(|d| d.from != down.from);
+            let parent = || forest.find(down.from);
+            let rightmost = last && parent().is_none_or(|(_, v)| v.right == BlockNumber::INVALID);
+            if down.root || down.kind != ROWS || rightmost {
+                continue; // such a key is not kept up
+            }
+            let Some((i, child)) = forest.child(number) else {
+                continue;
+            };
+            let own = bounds.get(i).map(|b| b.right);
+            let settled = !child.cut && sound.get(i) == Some(&true);
+            if settled && own.is_some_and(|b| b != *key) {
+                if let Some(b) = bad.get_mut(i) {
+                    *b = true;
+                }
+                wrong.item(
+                    down.from,
+                    down.item,
+                    "a downlink's key is not its page's right bound",
+                    format_args!("{key} for block {}", child.block),
+                    own.unwrap_or_default(),
+                );
+            }
+        }
+        for (i, (vertex, own)) in forest.vertices.iter().zip(bounds).enumerate() {
+            let known = sound.get(i) == Some(&true) && bad.get(i) == Some(&false);
+            if vertex.kind != ROWS || vertex.right == BlockNumber::INVALID || !known {
+                continue;
+            }
+            let Some((next, right)) = forest.find(vertex.right) else {
+                continue;
+            };
+            let Some(theirs) = bounds.get(next).filter(|_| right.kind == ROWS) else {
+                continue;
+            };
+            let least = theirs.first.or_else(|| {
+                (right.right != BlockNumber::INVALID && bad.get(next) == Some(&false))
+                    .then_some(theirs.right)
+            });
+            if let Some(least) = least.filter(|least| *least <= own.right) {
+                wrong.page(
+                    right.block,
+                    "the rows of a page are not beyond those of the page before",
+                    format_args!("{least}"),
+                    format_args!(
+                        "beyond {}, the right bound of block {}",
+                        own.right, vertex.block
+                    ),
+                );
+            }
+        }
+    }
+}
 
 impl TreeCheck for GinTree {
-    fn page(&mut self, _page: &Page<'_>, _at: &Place, _held: &mut Held) {}
+    fn page(&mut self, page: &Page<'_>, _at: &Place, _held: &mut Held) {
+        self.pages += 1;
+        let opaque = GinOpaque::decode(page);
+        let (kind, leaf) = match opaque.kind() {
+            GinPageKind::Meta => {
+                self.meta = GinMeta::decode(page).ok();
+                return;
+            }
+            GinPageKind::Pending => return self.pending.push((page.block(), opaque.right)),
+            GinPageKind::Deleted => return,
+            GinPageKind::EntryInner => (ENTRIES, false),
+            GinPageKind::EntryLeaf => (ENTRIES, true),
+            GinPageKind::DataInner => (ROWS, false),
+            GinPageKind::DataLeaf | GinPageKind::DataLeafUncompressed => (ROWS, true),
+        };
+        self.vertices.push(Vertex {
+            block: page.block(),
+            right: opaque.right,
+            kind,
+            leaf,
+            cut: opaque.has(flags::INCOMPLETE_SPLIT),
+        });
+        let first = match opaque.kind() {
+            GinPageKind::DataLeaf => {
+                let first = Segments::of_page(page).next();
+                first.and_then(Result::ok).map(|s| s.first)
+            }
+            GinPageKind::DataLeafUncompressed => uncompressed_tids(page).next(),
+            _ => None,
+        };
+        let right = right_bound(page);
+        self.bounds.push(Bounds { first, right });
+        let mut keys = posting_items(page).map(|item| item.key);
+        // That it decodes was seen before.
+        let _ = block_links(page, AccessMethod::Gin, |link| {
+            let (LinkKind::Child | LinkKind::PostingTree) = link.kind else {
+                return;
+            };
+            let root = link.kind == LinkKind::PostingTree;
+            self.downs.push(Down {
+                from: page.block(),
+                to: link.to,
+                item: link.from.map_or(0, |item| item.0),
+                kind: if root { ROWS } else { kind },
+                root,
+            });
+            let key = if kind == ROWS { keys.next() } else { None };
+            self.keys.push(key.unwrap_or_default());
+        });
+    }
 
-    fn lost(&mut self, _block: BlockNumber) {}
+    fn lost(&mut self, block: BlockNumber) {
+        self.lost.insert(block);
+    }
 
-    fn merge(&mut self, _later: Self) {}
+    fn merge(&mut self, later: Self) {
+        self.meta = self.meta.or(later.meta);
+        self.vertices.append(later.vertices);
+        self.bounds.append(later.bounds);
+        self.downs.append(later.downs);
+        self.keys.append(later.keys);
+        self.pending.append(later.pending);
+        self.lost.merge(later.lost);
+        self.pages += later.pages;
+    }
 
-    fn finish(self, _end: &End<'_>, _held: &mut Held) {}
+    fn finish(self, end: &End<'_>, held: &mut Held) {
+        if self.linked().beyond > 0 {
+            return;
+        }
+        let mut wrong = Wrong::new(end, held);
+        if let Some(meta) = &self.meta {
+            self.check_pending(meta, &mut wrong);
+        }
+        let (vertices, downs) = (self.vertices.list(), self.downs.list());
+        let mut forest = Forest::grow(vertices, downs, &self.lost, GIN_ROOT, &mut wrong);
+        let sound = forest.siblings(&mut wrong);
+        self.check_rows(&forest, &sound, &mut wrong);
+        if forest.blind || wrong.any() {
+            return;
+        }
+        let mut rights: Vec<BlockNumber> = vertices.iter().map(|v| v.right).collect();
+        rights.sort_unstable();
+        for (_, vertex) in forest.unreached() {
+            let no_sibling = vertex.right == BlockNumber::INVALID
+                && rights.binary_search(&vertex.block).is_err();
+            // The root of a tree of rows that an interrupted insertion left.
+            if vertex.block == GIN_ROOT || (vertex.kind == ROWS && no_sibling) {
+                continue;
+            }
+            wrong.page(
+                vertex.block,
+                "no downlink leads to the page",
+                "none",
+                "a downlink, or an unfinished split on its left",
+            );
+        }
+    }
 }

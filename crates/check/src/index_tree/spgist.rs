@@ -1,21 +1,207 @@
-//! The pages of a spgist index against each other.
+//! The tuples of an SP-GiST index against each other: nodes, inner tuples and chains of leaf tuples.
+//!
+//! What moves a tuple changes the node that leads to it under the same record of the log (`saveNodeLink` in
+//! `moveLeafs`, `doPickSplit`, `spgAddNodeAction` and `spgSplitNodeAction`, `access/spgist/spgdoinsert.c`), so that
+//! each chain and each inner tuple has one node, and no node leads to a redirect, which is for searches that
+//! are under way. The first tuple of a chain whose tuples are all gone stays as a dead one
+//! (`vacuumLeafPage`, `access/spgist/spgvacuum.c`). The tuples of a root that is a leaf are no chain
+//! (`addLeafTuple`). Prefixes and labels are not compared.
 
+use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
 use crate::finding::Place;
 use crate::held::Held;
-use pgfsck_format::BlockNumber;
+use pgfsck_format::access::spgist::{
+    LeafChains, SPGIST_NULL_ROOT, SPGIST_ROOT, SpGistOpaque, TupleState, flags, tuple_state,
+};
+use pgfsck_format::access::{AccessMethod, LinkKind, block_links};
+use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, OffsetNumber};
 
-/// What the pages say of one another.
+/// A node's downlink.
+#[derive(Debug, Clone, Copy)]
+struct Down {
+    from: BlockNumber,
+    to: BlockNumber,
+    item: u16,
+    to_item: u16,
+    /// Whether its page belongs to the tree of null values.
+    nulls: bool,
+}
+
+/// What a node may lead to.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    block: BlockNumber,
+    item: u16,
+    /// Whether its page belongs to the tree of null values.
+    nulls: bool,
+    /// Whether a node must lead to it.
+    needed: bool,
+}
+
+/// What the tuples say of one another.
 #[derive(Debug, Default)]
-pub struct SpGistTree {}
+pub struct SpGistTree {
+    downs: Records<Down>,
+    targets: Records<Target>,
+    /// Whether each of the two roots was seen, and whether it is of the tree of null values.
+    roots: [Option<bool>; 2],
+    lost: Lost,
+    pages: u64,
+}
+
+/// The roots: of values, and of null values.
+const ROOTS: [BlockNumber; 2] = [SPGIST_ROOT, SPGIST_NULL_ROOT];
+
+impl SpGistTree {
+    /// How far its tuples are held against each other.
+    #[must_use]
+    pub fn linked(&self) -> Linked {
+        Linked {
+            pages: self.pages,
+            links: self.downs.list().len() as u64,
+            beyond: self.downs.beyond() + self.targets.beyond(),
+            keys: false,
+        }
+    }
+
+    /// A live tuple, or a dead one that stands for a chain.
+    fn target(&mut self, block: BlockNumber, item: OffsetNumber, nulls: bool, needed: bool) {
+        self.targets.push(Target {
+            block,
+            item: item.0,
+            nulls,
+            needed: needed && !ROOTS.contains(&block),
+        });
+    }
+
+    /// The two roots are each of their tree.
+    fn check_roots(&self, wrong: &mut Wrong<'_, '_>) {
+        for ((root, seen), nulls) in ROOTS.into_iter().zip(self.roots).zip([false, true]) {
+            if seen.is_some_and(|is| is != nulls) {
+                let tree = |nulls| if nulls { "null values" } else { "values" };
+                wrong.page(
+                    root,
+                    "a root is of the other tree by its flags",
+                    format_args!("the tree of {}", tree(!nulls)),
+                    format_args!("the tree of {}", tree(nulls)),
+                );
+            }
+        }
+    }
+}
 
 impl TreeCheck for SpGistTree {
-    fn page(&mut self, _page: &Page<'_>, _at: &Place, _held: &mut Held) {}
+    fn page(&mut self, page: &Page<'_>, _at: &Place, _held: &mut Held) {
+        self.pages += 1;
+        let opaque = SpGistOpaque::decode(page);
+        if opaque.is_meta() {
+            return;
+        }
+        let (block, nulls) = (page.block(), opaque.flags & flags::NULLS != 0);
+        for (root, seen) in ROOTS.into_iter().zip(&mut self.roots) {
+            if root == block {
+                *seen = Some(nulls);
+            }
+        }
+        if opaque.is_leaf() {
+            for (item, live) in LeafChains::of_page(page).heads() {
+                self.target(block, item, nulls, live);
+            }
+            return;
+        }
+        for (number, item) in page.items() {
+            let bytes = page.item_bytes(item).unwrap_or_default();
+            if item.state == ItemState::Normal
+                && tuple_state(bytes, page.order()) == Some(TupleState::Live)
+            {
+                self.target(block, number, nulls, true);
+            }
+        }
+        // That it decodes was seen before.
+        let _ = block_links(page, AccessMethod::SpGist, |link| {
+            if let (LinkKind::Child, Some(from), Some(to)) = (link.kind, link.from, link.item) {
+                self.downs.push(Down {
+                    from: block,
+                    to: link.to,
+                    item: from.0,
+                    to_item: to.0,
+                    nulls,
+                });
+            }
+        });
+    }
 
-    fn lost(&mut self, _block: BlockNumber) {}
+    fn lost(&mut self, block: BlockNumber) {
+        self.lost.insert(block);
+    }
 
-    fn merge(&mut self, _later: Self) {}
+    fn merge(&mut self, later: Self) {
+        self.downs.append(later.downs);
+        self.targets.append(later.targets);
+        for (own, theirs) in self.roots.iter_mut().zip(later.roots) {
+            *own = own.or(theirs);
+        }
+        self.lost.merge(later.lost);
+        self.pages += later.pages;
+    }
 
-    fn finish(self, _end: &End<'_>, _held: &mut Held) {}
+    fn finish(self, end: &End<'_>, held: &mut Held) {
+        if self.linked().beyond > 0 {
+            return;
+        }
+        let mut wrong = Wrong::new(end, held);
+        self.check_roots(&mut wrong);
+        let targets = self.targets.list();
+        let mut reached = vec![false; targets.len()];
+        let mut blind = ROOTS.iter().any(|root| self.lost.contains(*root));
+        for down in self.downs.list() {
+            let to = (down.to, down.to_item);
+            let found = targets
+                .binary_search_by_key(&to, |t| (t.block, t.item))
+                .ok()
+                .and_then(|i| Some((targets.get(i)?, reached.get_mut(i)?)));
+            let Some((target, reached)) = found else {
+                if down.to.0 == 0 || down.to.0 >= end.blocks || self.lost.contains(down.to) {
+                    blind = true;
+                    continue;
+                }
+                wrong.item(
+                    down.from,
+                    down.item,
+                    "a node leads to what is neither an inner tuple nor the beginning of a chain",
+                    format_args!("({},{})", down.to, down.to_item),
+                    "a live tuple",
+                );
+                continue;
+            };
+            let what = if std::mem::replace(reached, true) {
+                "two nodes lead to one tuple"
+            } else if target.nulls != down.nulls {
+                "a node leads to a tuple of the other tree"
+            } else if ROOTS.contains(&down.to) {
+                "a node leads to a root"
+            } else {
+                continue;
+            };
+            let have = format!("({},{})", down.to, down.to_item);
+            let expect = "a tuple of the same tree that no other node leads to";
+            wrong.item(down.from, down.item, what, have, expect);
+        }
+        if blind || wrong.any() {
+            return;
+        }
+        let alone = targets.iter().zip(reached);
+        for (target, _) in alone.filter(|(target, reached)| target.needed && !reached) {
+            wrong.item(
+                target.block,
+                target.item,
+                "no node leads to the tuple",
+                "none",
+                "a node of an inner tuple",
+            );
+        }
+    }
 }

@@ -15,9 +15,11 @@
 //! deleted from 12 on holds the deleting transaction, 64 bits, at byte 24.
 
 use super::tuple::IndexTuple;
+use crate::bytes::ByteOrder;
 use crate::ids::{BlockNumber, FullTransactionId, Lsn, OffsetNumber};
 use crate::page::{PAGE_HEADER_BYTES, Page};
 use crate::raw;
+use std::fmt;
 
 /// `GIST_PAGE_ID`.
 pub const GIST_PAGE_ID: u16 = 0xFF81;
@@ -96,6 +98,70 @@ pub fn downlink(tuple: &IndexTuple<'_>) -> Option<BlockNumber> {
     (tuple.tid().offset != TUPLE_IS_INVALID).then_some(tuple.tid().block)
 }
 
+/// A bounding box (`BOX`, `utils/geo_decls.h`): four `float8`, the high corner first, x before y.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// `high`: x and y.
+    pub high: [f64; 2],
+    /// `low`: x and y.
+    pub low: [f64; 2],
+}
+
+impl Bounds {
+    /// Decodes the bytes of a `box`.
+    #[must_use]
+    pub fn decode(bytes: &[u8], order: ByteOrder) -> Option<Self> {
+        let number = |at| raw::u64(bytes, at, order).map(f64::from_bits);
+        Some(Self {
+            high: [number(0)?, number(8)?],
+            low: [number(16)?, number(24)?],
+        })
+    }
+
+    /// Whether it has no number that is none: how these compare differs between majors.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        self.high.iter().chain(&self.low).all(|n| !n.is_nan())
+    }
+
+    /// The smallest box that holds both (`rt_box_union`).
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let [[hx, hy], [lx, ly]] = [self.high, self.low];
+        let [[ox, oy], [px, py]] = [other.high, other.low];
+        Self {
+            high: [hx.max(ox), hy.max(oy)],
+            low: [lx.min(px), ly.min(py)],
+        }
+    }
+
+    /// Whether the other one lies within this one.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        let high = self.high.iter().zip(&other.high).all(|(a, b)| a >= b);
+        high && self.low.iter().zip(&other.low).all(|(a, b)| a <= b)
+    }
+}
+
+impl fmt::Display for Bounds {
+    /// As `box` is printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ([hx, hy], [lx, ly]) = (self.high, self.low);
+        write!(f, "({hx},{hy}),({lx},{ly})")
+    }
+}
+
+/// The first column of a tuple, where that is a `box`; `None` if it may be NULL.
+#[must_use]
+pub fn first_box(tuple: &IndexTuple<'_>, order: ByteOrder) -> Option<Bounds> {
+    // Bit i of the bitmap is 1 if attribute i has a value.
+    let null = |bitmap: &[u8]| bitmap.first().is_none_or(|bits| bits & 1 == 0);
+    if tuple.null_bitmap().is_some_and(null) {
+        return None;
+    }
+    Bounds::decode(tuple.key(tuple.size()), order)
+}
+
 /// The transaction that deleted a page (12+), where the page has room for it below `pd_lower`.
 #[must_use]
 pub fn delete_xid(page: &Page<'_>) -> Option<FullTransactionId> {
@@ -103,4 +169,29 @@ pub fn delete_xid(page: &Page<'_>) -> Option<FullTransactionId> {
         return None;
     }
     raw::u64(page.bytes(), PAGE_HEADER_BYTES, page.order()).map(FullTransactionId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_holds_what_lies_within() {
+        let numbers = [5.0f64, 6.0, -1.0, 0.5];
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_be_bytes()).collect();
+        let outer = Bounds::decode(&bytes, ByteOrder::Big).unwrap();
+        assert_eq!(outer.to_string(), "(5,6),(-1,0.5)");
+        let inner = Bounds {
+            high: [5.0, 1.0],
+            low: [0.0, 0.5],
+        };
+        assert!(outer.holds(&inner) && !inner.holds(&outer) && inner.holds(&inner));
+        assert_eq!(outer.with(&inner), outer);
+        let none = Bounds {
+            high: [f64::NAN, 1.0],
+            ..inner
+        };
+        assert!(!none.is_ordinary() && outer.is_ordinary());
+        assert_eq!(Bounds::decode(&bytes[1..], ByteOrder::Big), None);
+    }
 }

@@ -28,10 +28,10 @@
 //! a crash such an index is worth nothing.
 
 use super::tuple::{INDEX_TUPLE_HEADER_BYTES, IndexTuple};
-use crate::bytes::Reader;
+use crate::bytes::{ByteOrder, Reader};
 use crate::error::DecodeError;
 use crate::ids::{BlockNumber, Oid};
-use crate::page::Page;
+use crate::page::{PAGE_HEADER_BYTES, Page};
 use crate::raw;
 
 /// `HASH_MAGIC`.
@@ -219,6 +219,66 @@ impl<'a> HashMeta<'a> {
         Some(ONE_PHASE_GROUPS + 4 * (group - ONE_PHASE_GROUPS) + phase)
     }
 
+    /// The split point of the last bucket, which [`Self::ovflpoint`] is in every index
+    /// (`_hash_init_metabuffer`, `_hash_expandtable`, `access/hash/hashpage.c`).
+    #[must_use]
+    pub fn split_point(&self) -> Option<u32> {
+        self.spare_index(self.max_bucket.checked_add(1)?)
+    }
+
+    /// `_hash_get_totalbuckets`: how many buckets there are once this split point is full.
+    #[must_use]
+    pub fn total_buckets(&self, split_point: u32) -> Option<u32> {
+        let beyond = match split_point.checked_sub(ONE_PHASE_GROUPS) {
+            Some(beyond) if self.arrays.phased => beyond,
+            _ => return 1u32.checked_shl(split_point),
+        };
+        let group = ONE_PHASE_GROUPS + beyond / 4;
+        let before = 1u32.checked_shl(group - 1)?;
+        before.checked_add((before / 4).checked_mul(beyond % 4 + 1)?)
+    }
+
+    /// `_hash_ovflblkno_to_bitno`: the bit of the bitmaps that says whether an overflow or bitmap page is in
+    /// use; `None` for blocks where no such page can be.
+    #[must_use]
+    pub fn overflow_bit(&self, block: BlockNumber) -> Option<u32> {
+        (1..=self.ovflpoint.min(self.arrays.spares)).find_map(|i| {
+            let number = block.0.checked_sub(self.total_buckets(i)?)?;
+            let within = number > self.spares(i - 1)? && number <= self.spares(i)?;
+            within.then(|| number - 1)
+        })
+    }
+
+    /// The bitmap page, by its index, and the bit in it of an overflow page's bit.
+    #[must_use]
+    pub fn bitmap_bit(&self, bit: u32) -> Option<(u32, u32)> {
+        let page = bit.checked_shr(u32::from(self.bmshift))?;
+        Some((page, bit & !u32::MAX.checked_shl(u32::from(self.bmshift))?))
+    }
+
+    /// The buckets that the two masks leave to a bucket: an entry is in it if its hash code and the bucket
+    /// differ in no bit of this mask (`_hash_hashkey2bucket`).
+    #[must_use]
+    pub fn mask_of(&self, bucket: u32) -> u32 {
+        // Its partner of the higher mask takes what is not of the bucket itself, once it exists.
+        let partner = bucket | (self.low_mask ^ self.high_mask);
+        if partner <= self.max_bucket {
+            self.high_mask
+        } else {
+            self.low_mask
+        }
+    }
+
+    /// `_hash_get_newbucket_from_oldbucket`: the bucket that was split off last from this one.
+    #[must_use]
+    pub fn newest_from(&self, old: u32) -> Option<u32> {
+        let new = |mask: u32| Some(old | mask.checked_add(1)?);
+        match new(self.low_mask)? {
+            bucket if bucket <= self.max_bucket => Some(bucket),
+            _ => new(self.low_mask >> 1),
+        }
+    }
+
     /// `_hash_hashkey2bucket`: the bucket of a hash code.
     #[must_use]
     pub fn bucket_of(&self, hash: u32) -> u32 {
@@ -285,6 +345,27 @@ impl HashOpaque {
     }
 }
 
+/// `_hash_get_oldbucket_from_newbucket`: the bucket that this one was split off from; `None` for bucket 0.
+#[must_use]
+pub fn split_from(bucket: u32) -> Option<u32> {
+    let highest = 1u32.checked_shl(bucket.checked_ilog2()?)?;
+    Some(bucket & (highest - 1))
+}
+
+/// The words of a bitmap page (`HashPageGetBitmap`), and what lies between them and the special space.
+#[must_use]
+pub fn bitmap<'a>(page: &Page<'a>) -> &'a [u8] {
+    let at = page.format().maxalign(PAGE_HEADER_BYTES);
+    page.bytes().get(at..page.special()).unwrap_or_default()
+}
+
+/// Whether a bit of a bitmap is set (`ISSET`): bits are counted within native words of 32.
+#[must_use]
+pub fn is_set(bitmap: &[u8], bit: u32, order: ByteOrder) -> Option<bool> {
+    let at = usize::try_from(bit / 32).ok()?.checked_mul(4)?;
+    raw::u32(bitmap, at, order).map(|word| word >> (bit % 32) & 1 != 0)
+}
+
 /// `_hash_get_indextuple_hashkey`: an item's hash code.
 #[inline]
 #[must_use]
@@ -295,7 +376,6 @@ pub fn hash_code(tuple: &IndexTuple<'_>, page: &Page<'_>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::ByteOrder;
     use crate::layouts::Major;
     use crate::page::tests::format;
 
@@ -329,6 +409,72 @@ mod tests {
         let m = meta(&page, Major::V9_6);
         assert_eq!(m.bucket_block(640), Some(BlockNumber(641 + 900)));
         assert_eq!(m.spares(32), None);
+    }
+
+    #[test]
+    fn overflow_pages_lie_between_the_buckets_of_two_split_points() {
+        let mut page = vec![0u8; 8192];
+        page[28] = 4;
+        // Split points 1 to 3 with 1, 2 and 4 overflow pages in all.
+        for (i, spares) in [(1u32, 1u32), (2, 2), (3, 4)] {
+            let at = 76 + 4 * i as usize;
+            page[at..at + 4].copy_from_slice(&spares.to_le_bytes());
+        }
+        page[60] = 3;
+        page[46] = 15;
+        let m = meta(&page, Major::V17);
+        // Meta page, two buckets, overflow 1, two buckets, overflow 2, four buckets, overflow 3 and 4.
+        let bits = [1u32, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13];
+        let bits = bits.map(|block| m.overflow_bit(BlockNumber(block)));
+        let none = None;
+        let expect = [
+            none,
+            none,
+            Some(0),
+            none,
+            none,
+            Some(1),
+            none,
+            none,
+            Some(2),
+            Some(3),
+            none,
+        ];
+        assert_eq!(bits, expect);
+        assert_eq!(m.total_buckets(9), Some(512));
+        // Each doubling from here on is in four phases.
+        assert_eq!(
+            [10, 11, 13, 14].map(|i| m.total_buckets(i)),
+            [640, 768, 1024, 1280].map(Some)
+        );
+        assert_eq!(m.total_buckets(u32::MAX), None);
+        assert_eq!(m.bitmap_bit(32_768 + 5), Some((1, 5)));
+        assert_eq!(
+            is_set(&[0, 0, 0, 0, 4, 0, 0, 0], 34, ByteOrder::Little),
+            Some(true)
+        );
+        assert_eq!(
+            is_set(&[0, 0, 0, 0, 0, 0, 0, 4], 34, ByteOrder::Big),
+            Some(true)
+        );
+        assert_eq!([1, 5, 6, 12].map(split_from), [0, 1, 2, 4].map(Some));
+    }
+
+    #[test]
+    fn a_bucket_keeps_what_its_partner_does_not_take() {
+        let mut page = vec![0u8; 8192];
+        page[48] = 5;
+        page[52] = 7;
+        page[56] = 3;
+        let m = meta(&page, Major::V17);
+        for code in 0..64 {
+            let own = m.bucket_of(code);
+            for bucket in 0..=5 {
+                let fits = (code ^ bucket) & m.mask_of(bucket) == 0;
+                assert_eq!(fits, bucket == own, "{code} {bucket}");
+            }
+        }
+        assert_eq!([0, 1, 2].map(|b| m.newest_from(b)), [4, 5, 2].map(Some));
     }
 
     #[test]

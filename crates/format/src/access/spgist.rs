@@ -30,6 +30,7 @@ use crate::bytes::ByteOrder;
 use crate::cluster::ClusterFormat;
 use crate::error::DecodeError;
 use crate::ids::{BlockNumber, ItemPointer, OffsetNumber, TransactionId};
+use crate::item::{ItemId, ItemState};
 use crate::page::{PAGE_HEADER_BYTES, Page};
 use crate::raw;
 
@@ -207,6 +208,93 @@ impl LeafTuple {
             has_nulls: info & 0x8000 != 0,
             tid,
         })
+    }
+}
+
+/// The chains of a leaf page: for each line pointer its tuple's state and how often another live tuple is
+/// followed by it.
+#[derive(Debug, Clone)]
+pub struct LeafChains {
+    /// By line pointer, from 1; `None` where there is no tuple.
+    tuples: Vec<(Option<LeafTuple>, u16)>,
+}
+
+impl LeafChains {
+    /// Of a leaf page; tuples that do not decode are none.
+    #[must_use]
+    pub fn of_page(page: &Page<'_>) -> Self {
+        let decode = |item: ItemId| {
+            let bytes = page
+                .item_bytes(item)
+                .filter(|_| item.state == ItemState::Normal);
+            LeafTuple::decode(bytes?, page.order()).ok()
+        };
+        let items = page.items().map(|(_, item)| (decode(item), 0));
+        let mut chains = Self {
+            tuples: items.collect(),
+        };
+        for i in 0..chains.tuples.len() {
+            let tuple = chains.tuples.get(i).and_then(|t| t.0);
+            let next = tuple
+                .filter(|t| t.state == TupleState::Live)
+                .map(|t| t.next);
+            if let Some(i) = next.and_then(|n| usize::from(n.0).checked_sub(1))
+                && let Some((_, times)) = chains.tuples.get_mut(i)
+            {
+                *times = times.saturating_add(1);
+            }
+        }
+        chains
+    }
+
+    /// The first tuples of chains, and whether each is live: a dead one stands for a chain that is gone.
+    pub fn heads(&self) -> impl Iterator<Item = (OffsetNumber, bool)> {
+        self.numbered()
+            .filter_map(|(number, tuple, times)| match tuple.state {
+                TupleState::Live if times == 0 => Some((number, true)),
+                TupleState::Dead => Some((number, false)),
+                _ => None,
+            })
+    }
+
+    /// A tuple that a chain leads to and must not: it is not live, or another one leads to it too, or it is in
+    /// a circle.
+    #[must_use]
+    pub fn broken(&self) -> Option<OffsetNumber> {
+        let wrong = self.numbered().find(|(_, tuple, times)| {
+            *times > 1 || (*times > 0 && tuple.state != TupleState::Live)
+        });
+        if let Some((number, ..)) = wrong {
+            return Some(number);
+        }
+        // Each tuple follows one at most: what no chain's first tuple reaches is a circle.
+        let mut seen = vec![false; self.tuples.len()];
+        for (head, _) in self.heads() {
+            let mut at = head;
+            while let Some(i) = usize::from(at.0).checked_sub(1)
+                && let (Some(s), Some((Some(tuple), _))) = (seen.get_mut(i), self.tuples.get(i))
+                && !*s
+            {
+                *s = true;
+                if tuple.state == TupleState::Live {
+                    at = tuple.next;
+                }
+            }
+        }
+        let mut numbered = self.numbered();
+        numbered
+            .find(|(number, tuple, _)| {
+                let i = usize::from(number.0).checked_sub(1);
+                let seen = i.and_then(|i| seen.get(i).copied());
+                tuple.state == TupleState::Live && seen == Some(false)
+            })
+            .map(|(number, ..)| number)
+    }
+
+    /// The tuples with their line pointers.
+    fn numbered(&self) -> impl Iterator<Item = (OffsetNumber, &LeafTuple, u16)> {
+        let tuples = (1u16..).zip(&self.tuples);
+        tuples.filter_map(|(n, (tuple, times))| Some((OffsetNumber(n), tuple.as_ref()?, *times)))
     }
 }
 
