@@ -85,6 +85,15 @@ impl TupleShape {
     pub fn attributes(&self) -> &[AttributeShape] {
         &self.attributes
     }
+
+    /// Where attribute `index` starts in a tuple's data, if it and all before it have a fixed length:
+    /// there it is in every tuple that has all of them.
+    #[inline]
+    #[must_use]
+    pub fn fixed_offset(&self, index: usize) -> Option<usize> {
+        let len = usize::try_from(self.attributes.get(index)?.len).ok()?;
+        self.ends.get(index)?.checked_sub(len)
+    }
 }
 
 /// One attribute's value, borrowed from its tuple.

@@ -27,6 +27,7 @@ pub mod cluster;
 pub mod compression;
 pub mod control;
 pub mod crc;
+pub mod datum;
 pub mod error;
 pub mod fsm;
 pub mod heap;

@@ -89,12 +89,14 @@ pub static PG_NAMESPACE: Catalog = tables::PG_NAMESPACE;
 pub static PG_TABLESPACE: Catalog = tables::PG_TABLESPACE;
 /// `pg_am`: the access methods.
 pub static PG_AM: Catalog = tables::PG_AM;
+/// `pg_enum`: the values of enum types.
+pub static PG_ENUM: Catalog = tables::PG_ENUM;
 
 /// A TOAST table: they all have the same columns.
 pub static PG_TOAST: Catalog = tables::PG_TOAST;
 
 /// All catalogs that are described here.
-pub static ALL: [&Catalog; 8] = [
+pub static ALL: [&Catalog; 9] = [
     &PG_CLASS,
     &PG_ATTRIBUTE,
     &PG_TYPE,
@@ -103,6 +105,7 @@ pub static ALL: [&Catalog; 8] = [
     &PG_NAMESPACE,
     &PG_TABLESPACE,
     &PG_AM,
+    &PG_ENUM,
 ];
 
 impl Catalog {

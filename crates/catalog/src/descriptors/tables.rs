@@ -1,4 +1,4 @@
-//! The columns of the eight catalogs that place files, in every layout they have had.
+//! The columns of the catalogs that place files or tell what values mean, in every layout they have had.
 //!
 //! One row per column, one attribute number per layout (0: the layout lacks it), as the table
 //! `pg_attribute` of live servers 9.6 to 18 and of a 19 cluster describes them; the sources are
@@ -310,6 +310,23 @@ pub(super) const PG_AM: Catalog = Catalog {
         req("amname",    NAME,    &[ 1,  2]),
         req("amhandler", REGPROC, &[ 2,  3]),
         req("amtype",    CHAR,    &[ 3,  4]),
+    ],
+};
+
+/// `pg_enum`.
+#[rustfmt::skip]
+pub(super) const PG_ENUM: Catalog = Catalog {
+    name: "pg_enum",
+    oid: 3501,
+    key_index: 3502,
+    shared: false,
+    mapped: false,
+    layouts: &[V9_6, V12],
+    columns: &[
+        req("oid",           OID,    &[ 0,  1]),
+        req("enumtypid",     OID,    &[ 1,  2]),
+        req("enumsortorder", FLOAT4, &[ 2,  3]),
+        req("enumlabel",     NAME,   &[ 3,  4]),
     ],
 };
 

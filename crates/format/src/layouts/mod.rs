@@ -70,6 +70,10 @@ pub struct VersionRow {
     pub relfilenode_without_storage: bool,
     /// Whether pg_class.relam names the table access method of tables.
     pub has_table_am: bool,
+    /// Whether times may be floating-point numbers (`enableIntTimes` of pg_control).
+    pub times_may_be_float: bool,
+    /// Whether `attnotnull` may be of a constraint that old rows need not satisfy (NOT VALID).
+    pub not_null_may_be_unproven: bool,
 }
 
 /// One row per major, oldest first (facts from the headers named in [`VersionRow`], checked on real clusters).
@@ -125,6 +129,8 @@ const fn row(
         hash_index_logged: n >= Major::V10 as u8,
         relfilenode_without_storage: n < Major::V12 as u8,
         has_table_am: n >= Major::V12 as u8,
+        times_may_be_float: n < Major::V10 as u8,
+        not_null_may_be_unproven: n >= Major::V18 as u8,
     }
 }
 
