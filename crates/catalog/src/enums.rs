@@ -33,7 +33,8 @@ impl ClusterCatalog {
     /// Reads the enum values of a database whose relations are loaded.
     #[must_use]
     pub fn load_enums(&self, volume: &dyn Volume, relations: &DatabaseCatalog) -> Enums {
-        let place = |oid: u32| -> Option<RelFileLocator> { relations.relation(Oid(oid))?.locator() };
+        let place =
+            |oid: u32| -> Option<RelFileLocator> { relations.relation(Oid(oid))?.locator() };
         let Some(locator) = place(PG_ENUM.oid) else {
             return Enums::default();
         };

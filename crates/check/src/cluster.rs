@@ -60,6 +60,7 @@ impl Examination<'_> {
         let inserters = Inserters {
             volume: cx.volume,
             log: &catalog.transactions.log,
+            transactions: &catalog.transactions,
             sound,
             next: self.control.map(|control| Next {
                 xid: control.check_point_copy.next_xid.xid(),

@@ -668,6 +668,61 @@ pub static HEAP_ATTRIBUTE_INVALID: Problem = Problem {
     source: "check_tuple_attribute, contrib/amcheck/verify_heapam.c; 9.6-19",
 };
 
+/// `heap.value-invalid`.
+pub static HEAP_VALUE_INVALID: Problem = Problem {
+    name: "heap.value-invalid",
+    severity: Severity::Error,
+    meaning: "A value lies where it should, and its type has no such value: a boolean that is neither true nor false, a text with bytes that the database's encoding does not have, a jsonb whose parts do not fit in it. Reading the row gives an error, nonsense, or a crash.",
+    checked: "Values of the core types, of arrays, domains and enums over them, held against what the type's own code can write. NULL in NOT NULL columns (before 18, where constraints cannot be NOT VALID). By default what lies uncompressed in its row; at level deep also what is compressed or out of line.",
+    innocent: "Only rows whose inserter committed count; enum values and NULLs only in rows that nobody deleted. Limits such as varchar(n) are not held against values: administrators change them in pg_attribute.",
+    advice: "Dump the table without this row, or set the column to another value, once the row's other columns are saved. Find out what wrote it: memory, an extension, or a dump loaded past its checks.",
+    source: "The types' receive functions, utils/adt/*.c; pg_verify_mbstr, utils/mb/mbutils.c; 9.6-19",
+};
+
+/// `toast.value-incomplete`.
+pub static TOAST_VALUE_INCOMPLETE: Problem = Problem {
+    name: "toast.value-incomplete",
+    severity: Severity::Error,
+    meaning: "A row has a value out of line, and the TOAST table does not have all of its chunks: the value is lost, and reading the row gives \"missing chunk number\" or \"unexpected chunk size\".",
+    checked: "At level deep: for each value of a row that counts, chunks 0 to n-1 once each, every one but the last of TOAST_MAX_CHUNK_SIZE, together as many bytes as the row says. Chunks of transactions that did not commit, and deleted ones, do not count.",
+    innocent: "A row that was replaced or deleted may lack its chunks, since VACUUM of the TOAST table does not wait for the table's: such rows are not asked. Where pages of the TOAST table are lost, which has its own finding, their values are counted in one note.",
+    advice: "Restore the TOAST table from a backup of the same time as the table, or set the column to another value to save the rest of the row.",
+    source: "toast_fetch_datum, access/common/detoast.c (13+), access/heap/tuptoaster.c (before); heap_fetch_toast_slice, access/heap/heaptoast.c",
+};
+
+/// `toast.chunk-invalid`.
+pub static TOAST_CHUNK_INVALID: Problem = Problem {
+    name: "toast.chunk-invalid",
+    severity: Severity::Error,
+    meaning: "A row of a TOAST table is no chunk of a value: a part of it is null, its number is negative, its bytes are none, too many or compressed, or its value has this chunk twice.",
+    checked: "Each row of a TOAST table whose inserter committed; that no chunk is there twice at level deep, for values of rows that count.",
+    innocent: "None.",
+    advice: "The value that the chunk belongs to is lost: toast.value-incomplete of a deep audit names its row.",
+    source: "toast_save_datum, access/common/toast_internals.c (13+), access/heap/tuptoaster.c (before)",
+};
+
+/// `toast.value-undecodable`.
+pub static TOAST_VALUE_UNDECODABLE: Problem = Problem {
+    name: "toast.value-undecodable",
+    severity: Severity::Error,
+    meaning: "A compressed value does not decompress to the size that its row has recorded: its bytes have changed. Reading it gives \"compressed data is corrupt\".",
+    checked: "At level deep every compressed value, in its row or out of line, is decompressed by its method, pglz or lz4.",
+    innocent: "None: what a server compresses, it has room to decompress exactly.",
+    advice: "The value is lost unless a backup has it. Set the column to another value to save the rest of the row.",
+    source: "pglz_decompress, common/pg_lzcompress.c; lz4_decompress_datum, access/common/toast_compression.c (14+)",
+};
+
+/// `toast.orphan-chunks`.
+pub static TOAST_ORPHAN_CHUNKS: Problem = Problem {
+    name: "toast.orphan-chunks",
+    severity: Severity::Note,
+    meaning: "Chunks that count, of values that no row version has: they take space and are never read.",
+    checked: "At level deep: all chunks whose inserter committed and that nobody deleted, against the pointers of all row versions, dead ones too. Said only where the table was read whole.",
+    innocent: "VACUUM FULL and CLUSTER copy the values of rows that were deleted shortly before, and nobody deletes the copies.",
+    advice: "Nothing is wrong with the rows. VACUUM FULL of the table gives the space back.",
+    source: "toast_save_datum, access/common/toast_internals.c; reform_and_rewrite_tuple, access/heap/heapam_handler.c",
+};
+
 /// `index.page-invalid`.
 pub static INDEX_PAGE_INVALID: Problem = Problem {
     name: "index.page-invalid",
@@ -816,6 +871,11 @@ pub static ALL: &[&Problem] = &[
     &HEAP_LINE_POINTER_INVALID,
     &HEAP_TUPLE_INVALID,
     &HEAP_ATTRIBUTE_INVALID,
+    &HEAP_VALUE_INVALID,
+    &TOAST_VALUE_INCOMPLETE,
+    &TOAST_CHUNK_INVALID,
+    &TOAST_VALUE_UNDECODABLE,
+    &TOAST_ORPHAN_CHUNKS,
     &INDEX_PAGE_INVALID,
     &INDEX_TID_INVALID,
     &INDEX_ENTRY_MISSING,

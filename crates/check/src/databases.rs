@@ -8,11 +8,13 @@ use crate::relations::DatabasePass;
 use crate::suspicions::Suspicions;
 use crate::tablespaces::Directories;
 use crate::transactions::Inserters;
+use crate::values::Types;
 use crate::{orphans, relmaps};
 use pgfsck_catalog::{
-    Attributes, ClusterCatalog, Database, DatabaseCatalog, LostWhy, RowFate, descriptors,
+    Attributes, ClusterCatalog, Database, DatabaseCatalog, Enums, LostWhy, RowFate, descriptors,
 };
 use pgfsck_format::Oid;
+use pgfsck_format::datum::text::Charset;
 use pgfsck_volume::{VolPath, VolumeError};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashSet};
@@ -48,7 +50,14 @@ impl Databases<'_> {
             let relations = self.catalog.load_database(cx.volume, d);
             self.catalog.load_attributes(cx.volume, d, &relations)
         });
-        self.relations(&database, &self.catalog.shared, &attributes, &[directory]);
+        // Names in shared catalogs are in the encoding of the database that wrote them, whichever it was.
+        let types = Types {
+            attributes: &attributes,
+            enums: &Enums::default(),
+            charset: Charset::AnyByte,
+            fmt: cx.fmt,
+        };
+        self.relations(&database, &self.catalog.shared, types, &[directory]);
     }
 
     /// Every database that pg_database lists, and every directory that it does not.
@@ -209,7 +218,18 @@ impl Databases<'_> {
             } else {
                 Attributes::default() // nothing is held against columns that are described wrongly
             };
-        self.relations(named, &relations, &attributes, &self.list(database.oid));
+        let listed = self.catalog.database(database.oid).is_some();
+        let types = Types {
+            attributes: &attributes,
+            enums: &self.catalog.load_enums(cx.volume, &relations),
+            charset: if listed {
+                Charset::of(database.encoding)
+            } else {
+                Charset::AnyByte
+            },
+            fmt: cx.fmt,
+        };
+        self.relations(named, &relations, types, &self.list(database.oid));
     }
 
     /// The relations of a database, then the files that none of them claims.
@@ -217,14 +237,15 @@ impl Databases<'_> {
         &self,
         database: &Arc<DatabaseRef>,
         catalog: &DatabaseCatalog,
-        attributes: &Attributes,
+        types: Types<'_>,
         directories: &[RelationDirectory],
     ) {
         let pass = DatabasePass {
             cx: self.cx,
             database: database.clone(),
             catalog,
-            attributes,
+            attributes: types.attributes,
+            types,
             directories,
             unreachable: &self.directories.unreachable,
             paths: self.catalog.paths,

@@ -9,7 +9,6 @@ use crate::databases::PG_CLASS;
 use crate::finding::{Finding, Place, Severity};
 use crate::heap_summary::HeapSummary;
 use crate::held::Held;
-use crate::live_rows::RowFold;
 use crate::maps::Witness;
 use crate::relations::{DatabasePass, Target};
 use crate::scan::ForkFiles;
@@ -19,7 +18,7 @@ use pgfsck_format::{BlockNumber, ForkNumber, RelFileLocator};
 use std::collections::BTreeMap;
 
 /// A heap after its scan, with what else speaks about it.
-pub struct ScannedHeap<'p> {
+pub struct ScannedHeap {
     pub blocks: u32,
     /// Whether other relations and forks can be held against it.
     pub comparable: bool,
@@ -28,8 +27,6 @@ pub struct ScannedHeap<'p> {
     /// The last block with content.
     pub last_page: Option<BlockNumber>,
     pub fsm_beyond: Option<Witness>,
-    /// Its live rows, where indexes are to be held against them.
-    pub rows: Option<RowFold<'p>>,
 }
 
 /// What maps and indexes say about a heap.
@@ -74,7 +71,7 @@ impl<'a> DatabasePass<'a> {
     /// Entries of an index that mostly lead nowhere say that index and table do not belong together. If
     /// all wrong entries lead beyond the end, the table lost its end. If other indexes fit, the index is
     /// the stranger; it then has no say about the table.
-    pub(crate) fn conclude(&self, target: &Target<'a>, heap: &ScannedHeap<'_>, evidence: Evidence) {
+    pub(crate) fn conclude(&self, target: &Target<'a>, heap: &ScannedHeap, evidence: Evidence) {
         if !heap.comparable {
             return;
         }
@@ -146,7 +143,7 @@ impl<'a> DatabasePass<'a> {
     fn suspect_zeroes(
         &self,
         target: &Target<'a>,
-        heap: &ScannedHeap<'_>,
+        heap: &ScannedHeap,
         files: &ForkFiles<'_>,
         proven: &BTreeMap<BlockNumber, String>,
     ) {
@@ -172,7 +169,12 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// The place of a block of a fork.
-    fn place_of_block(&self, place: &Place, files: &ForkFiles<'_>, block: BlockNumber) -> Place {
+    pub(crate) fn place_of_block(
+        &self,
+        place: &Place,
+        files: &ForkFiles<'_>,
+        block: BlockNumber,
+    ) -> Place {
         files.place_of_block(place, block, self.cx.fmt)
     }
 

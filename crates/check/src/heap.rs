@@ -11,15 +11,18 @@ use crate::heap_summary::HeapSummary;
 use crate::held::Held;
 use crate::live_rows::{RowFold, RowPlan};
 use crate::scan::PageCheck;
+use crate::toast::{ChunkFold, Pointer, Pointers, Wanted};
 use crate::transactions::Inserters;
 use crate::tuple_header::{Bounds, contradiction};
+use crate::values::{Impossible, Values};
 use pgfsck_format::attribute::TupleShape;
 use pgfsck_format::compression::CompressionMethod;
+use pgfsck_format::datum::chunk::ToastChunk;
 use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader};
 use pgfsck_format::item::{ItemId, ItemState};
 use pgfsck_format::page::Page;
 use pgfsck_format::varlena::{VARHDRSZ, Varlena};
-use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid};
+use pgfsck_format::{BlockNumber, ClusterFormat, ItemPointer, OffsetNumber, Oid};
 
 /// What pg_class and pg_attribute say of a heap's tuples.
 #[derive(Debug, Clone)]
@@ -34,15 +37,34 @@ pub struct HeapShape {
     pub known: bool,
 }
 
+/// What else a heap's tuples are asked for, beyond their shape.
+#[derive(Clone, Copy, Default)]
+pub struct Extra<'a> {
+    /// What its columns may hold.
+    pub values: Option<&'a Values<'a>>,
+    /// Whether compressed values are decompressed.
+    pub decompress: bool,
+    /// Where the pointers to its TOAST table are kept.
+    pub pointers: Option<&'a Pointers>,
+    /// Whether it is a TOAST table.
+    pub is_toast: bool,
+    /// What its table wants of it, if it is one.
+    pub wanted: Option<&'a Wanted<'a>>,
+}
+
 /// The check of one heap, or of a piece of it.
-pub struct HeapCheck<'a> {
+pub struct HeapCheck<'a, 'p> {
     fmt: ClusterFormat,
     shape: &'a HeapShape,
+    extra: Extra<'a>,
+    /// Pointers of the page under way.
+    pointers: Vec<Pointer>,
+    chunks: Option<ChunkFold<'a>>,
     log: &'a Inserters<'a>,
     /// What the checks between pages need.
     pub summary: HeapSummary,
     /// The live rows, where indexes are to be held against them.
-    rows: Option<RowFold<'a>>,
+    rows: Option<RowFold<'p>>,
     held: Held,
     /// Whether a tuple of the page under way is part of a chain of updates.
     chained: bool,
@@ -50,13 +72,21 @@ pub struct HeapCheck<'a> {
     broken: bool,
 }
 
-impl<'a> HeapCheck<'a> {
+impl<'a, 'p> HeapCheck<'a, 'p> {
     /// A check for a relation of this shape.
     #[must_use]
-    pub fn new(fmt: ClusterFormat, shape: &'a HeapShape, log: &'a Inserters<'a>) -> Self {
+    pub fn new(
+        fmt: ClusterFormat,
+        shape: &'a HeapShape,
+        log: &'a Inserters<'a>,
+        extra: Extra<'a>,
+    ) -> Self {
         Self {
             fmt,
             shape,
+            extra,
+            pointers: Vec::new(),
+            chunks: extra.wanted.map(ChunkFold::new),
             log,
             summary: HeapSummary::default(),
             rows: None,
@@ -68,7 +98,7 @@ impl<'a> HeapCheck<'a> {
 
     /// The same, with the live rows folded by a plan.
     #[must_use]
-    pub fn with_rows(self, plan: Option<&'a RowPlan<'a>>) -> Self {
+    pub fn with_rows(self, plan: Option<&'p RowPlan<'p>>) -> Self {
         Self {
             rows: plan.map(RowFold::new),
             ..self
@@ -77,7 +107,8 @@ impl<'a> HeapCheck<'a> {
 
     /// The summary, the live rows, and the findings about single tuples: `Err` if most of them do not fit,
     /// so that the file as a whole is another relation's.
-    pub fn finish(self) -> (HeapSummary, Option<RowFold<'a>>, Result<Held, WrongContent>) {
+    pub fn finish(mut self) -> (HeapSummary, Option<RowFold<'p>>, Result<Held, WrongContent>) {
+        self.summary.chunks = self.chunks.take().map(ChunkFold::finish);
         let s = &self.summary;
         let wrong = if s.pages > 0 && s.foreign_pages * 2 > s.pages {
             Some(WrongContent {
@@ -103,6 +134,7 @@ impl<'a> HeapCheck<'a> {
     /// A problem of one tuple, held back until the scan's end.
     fn hold(&mut self, finding: Finding) {
         self.broken = true;
+        self.summary.findings += 1;
         self.held.push(finding);
     }
 
@@ -292,15 +324,31 @@ impl<'a> HeapCheck<'a> {
             }
             return;
         }
-        self.check_columns(&tuple, at, number);
+        self.check_columns(&tuple, at, number, page.block());
     }
 
     /// The columns, one after the other, end where the tuple ends.
-    fn check_columns(&mut self, tuple: &HeapTupleHeader<'_>, at: &Place, number: OffsetNumber) {
+    fn check_columns(
+        &mut self,
+        tuple: &HeapTupleHeader<'_>,
+        at: &Place,
+        number: OffsetNumber,
+        block: BlockNumber,
+    ) {
         let shape = self.shape;
         let mut stray = None;
         let mut absurd = None;
+        let mut content = Content::new(self.extra);
+        let mut pointers = std::mem::take(&mut self.pointers);
+        pointers.clear();
         let end = tuple.measure(&shape.columns, self.fmt, |attribute, value| {
+            content.look(attribute, &value);
+            if let Varlena::External(pointer) = &value
+                && self.extra.pointers.is_some()
+                && pointer.toast_relid == shape.toast_relid
+            {
+                pointers.push(Pointer::new(pointer, block, number, attribute));
+            }
             if let Some(sizes) = absurd_sizes(&value) {
                 absurd = absurd.or(Some((attribute, sizes)));
             }
@@ -345,7 +393,13 @@ impl<'a> HeapCheck<'a> {
                 format!("TOAST table {}", shape.toast_relid),
                 "the value points to another relation's TOAST table",
             ),
-            (Ok(_), _) => return,
+            (Ok(_), _) => {
+                self.summary.values += content.checked;
+                self.summary.values_elsewhere += content.elsewhere;
+                self.check_content(tuple, at, number, content.wrong);
+                self.keep_pointers(tuple, block, number, pointers);
+                return;
+            }
         };
         if !self.inserter_committed(tuple) {
             return;
@@ -355,12 +409,204 @@ impl<'a> HeapCheck<'a> {
         self.hold(Finding::new(&codes::HEAP_ATTRIBUTE_INVALID, place, what).values(have, expect));
     }
 
+    /// The values of a tuple whose columns fill it.
+    fn check_content(
+        &mut self,
+        tuple: &HeapTupleHeader<'_>,
+        at: &Place,
+        number: OffsetNumber,
+        wrong: Option<WrongValue>,
+    ) {
+        if let Some(values) = self.extra.values {
+            self.summary.values += values.fixed_count();
+            let fixed = values.check_fixed(tuple, &self.shape.columns);
+            let wrong = fixed.map_err(WrongValue::Impossible).err().or(wrong);
+            if let Some(wrong) = wrong {
+                self.hold_wrong_value(tuple, at, number, &wrong);
+            }
+        }
+        if self.extra.is_toast {
+            self.check_chunk(tuple, at, number);
+        }
+    }
+
+    /// A value that its type does not have, if the tuple was ever part of the table.
+    fn hold_wrong_value(
+        &mut self,
+        tuple: &HeapTupleHeader<'_>,
+        at: &Place,
+        number: OffsetNumber,
+        wrong: &WrongValue,
+    ) {
+        let tid = ItemPointer {
+            block: at.block.unwrap_or_default(),
+            offset: number,
+        };
+        let bound = match wrong {
+            WrongValue::Impossible(i) if i.live_only => self.log.is_live(tuple, tid),
+            _ => self.inserter_committed(tuple),
+        };
+        if !bound {
+            return;
+        }
+        let place = |column: usize| {
+            at.at_item(number)
+                .at_attribute(u16::try_from(column).unwrap_or(u16::MAX))
+        };
+        let finding = match wrong {
+            WrongValue::Impossible(i) => {
+                let name = self.extra.values.map_or("", |v| v.type_name(i.column));
+                let message = format!(
+                    "no value of type {name} is like this: {} {}",
+                    i.misfit.what, i.misfit.have
+                );
+                Finding::new(&codes::HEAP_VALUE_INVALID, place(i.column), message)
+                    .values(i.misfit.have, i.misfit.expect)
+            }
+            WrongValue::Undecodable { column, why, raw } => Finding::new(
+                &codes::TOAST_VALUE_UNDECODABLE,
+                place(*column),
+                "the compressed value cannot be decompressed",
+            )
+            .values(why, format!("{raw} bytes")),
+        };
+        self.hold(finding);
+    }
+
+    /// A row of a TOAST table is a chunk, which may be part of a value that the table wants.
+    fn check_chunk(&mut self, tuple: &HeapTupleHeader<'_>, at: &Place, number: OffsetNumber) {
+        let tid = ItemPointer {
+            block: at.block.unwrap_or_default(),
+            offset: number,
+        };
+        let attributes = tuple.attributes(self.shape.columns.attributes(), self.fmt);
+        match ToastChunk::decode(tuple, attributes, self.fmt) {
+            Ok(chunk) => {
+                if let Some(fold) = &mut self.chunks {
+                    let live = self.log.is_live(tuple, tid);
+                    fold.chunk(&chunk, tid, live);
+                }
+            }
+            Err(misfit) => {
+                if self.inserter_committed(tuple) {
+                    let message = format!("no chunk is like this: {} {}", misfit.what, misfit.have);
+                    let finding =
+                        Finding::new(&codes::TOAST_CHUNK_INVALID, at.at_item(number), message);
+                    self.hold(finding.values(misfit.have, misfit.expect));
+                }
+            }
+        }
+    }
+
+    /// Keeps where a tuple's values out of line are.
+    fn keep_pointers(
+        &mut self,
+        tuple: &HeapTupleHeader<'_>,
+        block: BlockNumber,
+        number: OffsetNumber,
+        mut pointers: Vec<Pointer>,
+    ) {
+        if let Some(all) = self.extra.pointers
+            && !pointers.is_empty()
+        {
+            let tid = ItemPointer {
+                block,
+                offset: number,
+            };
+            let live = self.log.is_live(tuple, tid);
+            pointers.iter_mut().for_each(|p| p.set_live(live));
+            all.add(&pointers);
+        }
+        self.pointers = pointers;
+    }
+
     /// Whether the tuple was ever part of the table: only then do its columns follow the catalog.
     fn inserter_committed(&self, tuple: &HeapTupleHeader<'_>) -> bool {
         if tuple.xmin_frozen() || tuple.xmin_committed() {
             return true;
         }
         !tuple.xmin_invalid() && self.log.did_commit(tuple.xmin())
+    }
+}
+
+/// What is wrong with a value whose size and place are right.
+enum WrongValue {
+    /// Its type has no such value.
+    Impossible(Impossible),
+    /// It does not decompress.
+    Undecodable {
+        column: usize,
+        why: String,
+        raw: u32,
+    },
+}
+
+/// The longest value that is decompressed from within a tuple: a block of 32 KiB does not hold more.
+const MAX_INLINE_BYTES: usize = 16 << 20;
+
+/// The values of variable length of one tuple, as they are met.
+struct Content<'a> {
+    extra: Extra<'a>,
+    checked: u64,
+    elsewhere: u64,
+    wrong: Option<WrongValue>,
+}
+
+impl<'a> Content<'a> {
+    fn new(extra: Extra<'a>) -> Self {
+        Self {
+            extra,
+            checked: 0,
+            elsewhere: 0,
+            wrong: None,
+        }
+    }
+
+    #[inline]
+    fn look(&mut self, column: usize, value: &Varlena<'_>) {
+        let Some(values) = self.extra.values else {
+            return;
+        };
+        match value.content() {
+            Some(content) => {
+                if let Some(rule) = values.of_varlena(column) {
+                    self.checked += 1;
+                    if let Err(i) = values.check(column, rule, content) {
+                        self.wrong = self.wrong.take().or(Some(WrongValue::Impossible(i)));
+                    }
+                }
+            }
+            None => self.look_compressed(values, column, value),
+        }
+    }
+
+    /// A value that is compressed, or out of line, where another check looks for it.
+    fn look_compressed(&mut self, values: &Values<'_>, column: usize, value: &Varlena<'_>) {
+        let rule = values.of_varlena(column);
+        let Varlena::Compressed(c) = value else {
+            self.elsewhere += u64::from(rule.is_some());
+            return;
+        };
+        if self.wrong.is_some() {
+            return;
+        }
+        if let Some(i) = values.too_long(column, rule, c.raw_bytes) {
+            self.wrong = Some(WrongValue::Impossible(i));
+        } else if !self.extra.decompress {
+            self.elsewhere += u64::from(rule.is_some());
+        } else {
+            self.checked += 1;
+            self.wrong = match value.detoast_inline(MAX_INLINE_BYTES) {
+                Err(e) => Some(WrongValue::Undecodable {
+                    column,
+                    why: e.to_string(),
+                    raw: c.raw_bytes,
+                }),
+                Ok(content) => rule
+                    .and_then(|r| values.check(column, r, &content).err())
+                    .map(WrongValue::Impossible),
+            };
+        }
     }
 }
 
@@ -406,7 +652,7 @@ pub struct WrongContent {
     pub what: &'static str,
 }
 
-impl PageCheck for HeapCheck<'_> {
+impl PageCheck for HeapCheck<'_, '_> {
     fn zero(&mut self, block: BlockNumber) {
         self.summary.zero.push(block);
     }
@@ -464,6 +710,12 @@ impl PageCheck for HeapCheck<'_> {
         s.misfits += t.misfits;
         if let (Some(rows), Some(more)) = (&mut self.rows, later.rows) {
             rows.merge(more);
+        }
+        s.values += t.values;
+        s.values_elsewhere += t.values_elsewhere;
+        s.findings += t.findings;
+        if let (Some(fold), Some(t)) = (&mut self.chunks, later.chunks) {
+            fold.merge(t);
         }
         self.held.append(later.held);
     }

@@ -2,6 +2,7 @@
 //! against it.
 
 use crate::blocks::{BlockBits, BlockRuns};
+use crate::toast::Chunks;
 use pgfsck_format::{BlockNumber, OffsetNumber};
 use std::collections::BTreeMap;
 
@@ -28,6 +29,16 @@ pub struct HeapSummary {
     pub misfits: u64,
     /// Blocks whose segment files are missing: half-open ranges.
     pub missing: Vec<std::ops::Range<u32>>,
+    /// Whether its columns are known, so that they were held against its tuples.
+    pub known: bool,
+    /// Values that were held against their types.
+    pub values: u64,
+    /// Values with a rule that are compressed or out of line, and were not read here.
+    pub values_elsewhere: u64,
+    /// Findings about its pages and tuples.
+    pub findings: u64,
+    /// What its chunks are, if it is a TOAST table whose table was asked.
+    pub chunks: Option<Chunks>,
 }
 
 impl HeapSummary {

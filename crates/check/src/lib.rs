@@ -48,10 +48,12 @@ mod suspicions;
 mod tablespaces;
 #[cfg(test)]
 mod testing;
+mod toast;
 mod top;
 mod transactions;
 mod tuple_header;
 mod twophase;
+mod values;
 mod versions;
 mod wal;
 pub mod wal_evidence;

@@ -14,6 +14,7 @@ use crate::segments::{Chain, chain};
 use crate::sink::Counters;
 use crate::suspicions::Suspicions;
 use crate::transactions::Inserters;
+use crate::values::Types;
 use pgfsck_catalog::{
     Attributes, DatabaseCatalog, Paths, Persistence, RelKind, Relation, Transactions,
 };
@@ -32,6 +33,8 @@ pub struct DatabasePass<'a> {
     pub catalog: &'a DatabaseCatalog,
     /// Its relations' columns.
     pub attributes: &'a Attributes,
+    /// What its values are held against.
+    pub types: Types<'a>,
     /// Its directories, one per tablespace.
     pub directories: &'a [RelationDirectory],
     /// Tablespaces that cannot be reached.
@@ -63,6 +66,16 @@ pub struct Target<'a> {
 struct Unit<'a> {
     table: Option<&'a Relation>,
     indexes: Vec<&'a Relation>,
+    /// Its TOAST table, where the two are held against each other.
+    toast: Option<Box<Unit<'a>>>,
+}
+
+/// A TOAST table with its index.
+pub struct ToastTarget<'a> {
+    /// The TOAST table.
+    pub table: Target<'a>,
+    /// Its index.
+    pub indexes: Vec<Target<'a>>,
 }
 
 impl<'a> DatabasePass<'a> {
@@ -87,6 +100,9 @@ impl<'a> DatabasePass<'a> {
                 units.entry(relation.oid).or_default().table = Some(relation);
             }
         }
+        if self.cx.level >= Level::Deep && self.cx.standing().is_settled() {
+            self.join_toast(&mut units);
+        }
         let units: Vec<Unit<'a>> = units.into_values().collect();
         units.par_iter().for_each(|unit| {
             if !self.cx.sink.observer().cancelled() {
@@ -94,6 +110,20 @@ impl<'a> DatabasePass<'a> {
             }
         });
         claimed
+    }
+
+    /// Makes each TOAST table a part of its table's unit.
+    fn join_toast(&self, units: &mut BTreeMap<Oid, Unit<'a>>) {
+        for relation in &self.catalog.relations {
+            let has_rows = matches!(relation.kind, RelKind::Table | RelKind::MaterializedView);
+            if !has_rows || !relation.toast_oid.is_valid() || !units.contains_key(&relation.oid) {
+                continue;
+            }
+            let toast = units.remove(&relation.toast_oid).map(Box::new);
+            if let Some(unit) = units.get_mut(&relation.oid) {
+                unit.toast = toast;
+            }
+        }
     }
 
     /// The place that findings about a relation start from.
@@ -225,16 +255,30 @@ impl<'a> DatabasePass<'a> {
     fn examine(&self, unit: &Unit<'a>) {
         let table = unit.table.and_then(|r| self.target(r));
         let indexes: Vec<Target<'a>> = unit.indexes.iter().filter_map(|r| self.target(r)).collect();
+        let toast = unit.toast.as_ref().and_then(|toast| {
+            let table = toast.table.and_then(|r| self.target(r));
+            let indexes = toast
+                .indexes
+                .iter()
+                .filter_map(|r| self.target(r))
+                .collect();
+            table.map(|table| ToastTarget { table, indexes })
+        });
         match self.cx.level {
             Level::Files => {}
             Level::Pages => table
                 .iter()
                 .chain(&indexes)
                 .for_each(|t| self.scan_headers(t, |_| true)),
-            Level::Structure | Level::Deep => self.examine_structure(table.as_ref(), &indexes),
+            Level::Structure | Level::Deep => {
+                self.examine_structure(table.as_ref(), &indexes, toast.as_ref());
+            }
         }
         if self.cx.level >= Level::Pages {
-            let targets = table.into_iter().chain(indexes);
+            let toast = toast
+                .into_iter()
+                .flat_map(|t| [t.table].into_iter().chain(t.indexes));
+            let targets = table.into_iter().chain(indexes).chain(toast);
             targets.for_each(|t| self.cx.sink.cover(t.proof.covered(&t.place)));
         }
     }

@@ -40,6 +40,18 @@ pub struct Counters {
     pub blocks_skipped: AtomicU64,
     /// Bytes read from the volume.
     pub bytes_read: AtomicU64,
+    /// Values that were held against what their types allow.
+    pub values_checked: AtomicU64,
+    /// Values of types with rules that were not read in their rows: compressed, or out of line.
+    pub values_elsewhere: AtomicU64,
+    /// Values out of line that rows which count have.
+    pub toast_values: AtomicU64,
+    /// Of those, the ones whose chunks are whole, and decompress to a value of their type.
+    pub toast_proven: AtomicU64,
+    /// Of those, the ones whose chunks are whole, and which are too long to be read.
+    pub toast_sized: AtomicU64,
+    /// Of those, the ones that were not examined: beyond the memory budget, or unreadable.
+    pub toast_undecided: AtomicU64,
 }
 
 impl Counters {

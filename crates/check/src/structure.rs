@@ -5,18 +5,21 @@ use crate::codes;
 use crate::context::{Level, Standing};
 use crate::evidence::{Evidence, IndexWord, ScannedHeap};
 use crate::finding::{Finding, Place, Severity};
-use crate::heap::{HeapCheck, HeapShape};
+use crate::heap::{Extra, HeapCheck, HeapShape};
 use crate::heap_against_index::{IndexedRows, blocks_per_part};
 use crate::index::{Heap, IndexCheck};
 use crate::index_entries::{Entries, Expected, KeyMatch};
 use crate::index_tree::{End, TreeCheck};
-use crate::live_rows::{RowPlan, Seen};
+use crate::live_rows::{RowFold, RowPlan, Seen};
 use crate::maps::{FsmCheck, VmCheck};
 use crate::proof::Fact;
-use crate::relations::{DatabasePass, Target};
+use crate::relations::{DatabasePass, Target, ToastTarget};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::sequence::SequenceCheck;
+use crate::sink::Counters;
+use crate::toast::{Pointers, Wanted};
 use crate::tuple_header::Bounds;
+use crate::values::Values;
 use pgfsck_catalog::{Persistence, RelKind, Relation};
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::attribute::{AttributeShape, TupleShape};
@@ -24,17 +27,53 @@ use pgfsck_format::{BlockNumber, ForkNumber};
 
 impl<'a> DatabasePass<'a> {
     /// A table, its maps and its indexes, each against the others.
-    pub(crate) fn examine_structure(&self, table: Option<&Target<'a>>, indexes: &[Target<'a>]) {
+    pub(crate) fn examine_structure(
+        &self,
+        table: Option<&Target<'a>>,
+        indexes: &[Target<'a>],
+        toast: Option<&ToastTarget<'a>>,
+    ) {
+        let pointers = toast.map(|_| Pointers::default());
+        let (heap, _) = self.examine_table(table, indexes, pointers.as_ref(), None);
+        let Some(toast) = toast else {
+            return;
+        };
+        let judged = table
+            .zip(heap.as_ref())
+            .filter(|(_, heap)| heap.comparable && heap.summary.known && self.inserters.sound);
+        let values = table.map(|t| self.values(t.relation));
+        let wanted = judged
+            .zip(pointers)
+            .map(|(_, pointers)| pointers.into_wanted(self.cx.fmt, values.as_ref()));
+        let (chunks, shortened) =
+            self.examine_table(Some(&toast.table), &toast.indexes, None, wanted.as_ref());
+        if let (Some(judged), Some(wanted), Some(chunks)) = (judged, &wanted, chunks) {
+            self.judge_toast(judged, (&toast.table, chunks), wanted, shortened);
+        }
+    }
+
+    /// A table with its maps and indexes, and whether something is known of blocks beyond its end.
+    fn examine_table(
+        &self,
+        table: Option<&Target<'a>>,
+        indexes: &[Target<'a>],
+        pointers: Option<&Pointers>,
+        wanted: Option<&Wanted<'_>>,
+    ) -> (Option<ScannedHeap>, bool) {
         let shape = table.map(|t| self.shape(t.relation));
         let (plan, share) = self.plan_within_budget(table, indexes, shape.as_ref());
         let plan = plan.as_ref().filter(|_| share.is_some());
-        let mut heap = None;
+        let (mut heap, mut rows) = (None, None);
         if let (Some(t), Some(shape)) = (table, &shape) {
             match t.relation.kind {
                 RelKind::Table | RelKind::Toast | RelKind::MaterializedView
                     if self.is_heap(t.relation) =>
                 {
-                    heap = self.examine_heap(t, shape, plan.map(|p| &p.0));
+                    if let Some((scanned, folded)) =
+                        self.examine_heap(t, shape, plan.map(|p| &p.0), pointers, wanted)
+                    {
+                        (heap, rows) = (Some(scanned), folded);
+                    }
                 }
                 RelKind::Sequence => self.examine_sequence(t),
                 RelKind::Index => self.examine_index(t, None, None, &mut Evidence::default()),
@@ -46,9 +85,8 @@ impl<'a> DatabasePass<'a> {
             .map(|h| std::mem::take(&mut h.evidence))
             .unwrap_or_default();
         for (i, index) in indexes.iter().enumerate() {
-            let rows = heap.as_ref().and_then(|h| h.rows.as_ref());
             let number = plan.and_then(|p| p.1.get(i).copied().flatten());
-            let against = match (table, rows, plan, number) {
+            let against = match (table, &rows, plan, number) {
                 (Some(table), Some(rows), Some((plan, _)), Some(number)) => Some(IndexedRows {
                     table,
                     rows,
@@ -60,9 +98,17 @@ impl<'a> DatabasePass<'a> {
             };
             self.examine_index(index, heap.as_ref(), against, &mut evidence);
         }
+        let shortened =
+            !evidence.beyond.is_empty() || evidence.indexes.iter().any(|i| i.beyond.is_some());
         if let (Some(t), Some(h)) = (table, &heap) {
             self.conclude(t, h, evidence);
         }
+        (heap, shortened)
+    }
+
+    /// What the columns of a relation may hold.
+    fn values(&self, relation: &Relation) -> Values<'a> {
+        Values::new(self.types, relation, &self.shape(relation).columns)
     }
 
     /// The plan by which indexes are held against the rows of their table, at level `deep`, with the memory
@@ -128,20 +174,34 @@ impl<'a> DatabasePass<'a> {
 
     /// A heap and its maps.
     fn examine_heap<'p>(
-        &'p self,
+        &self,
         target: &Target<'a>,
         shape: &'p HeapShape,
         plan: Option<&'p RowPlan<'p>>,
-    ) -> Option<ScannedHeap<'p>> {
+        pointers: Option<&'p Pointers>,
+        wanted: Option<&'p Wanted<'p>>,
+    ) -> Option<(ScannedHeap, Option<RowFold<'p>>)> {
         self.examine_init(target);
         let Some(files) = self.files(target, ForkNumber::Main) else {
             self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
             return None;
         };
+        let values = self.values(target.relation);
+        let extra = Extra {
+            values: Some(&values).filter(|v| shape.known && !v.is_empty()),
+            decompress: self.cx.level >= Level::Deep,
+            pointers,
+            is_toast: target.relation.kind == RelKind::Toast,
+            wanted,
+        };
         let check = scan(&self.cx, &files, || {
-            HeapCheck::new(self.cx.fmt, shape, self.inserters).with_rows(plan)
+            HeapCheck::new(self.cx.fmt, shape, self.inserters, extra).with_rows(plan)
         });
         let (mut summary, rows, verdict) = check.finish();
+        summary.known = shape.known;
+        let counters = &self.cx.sink.counters;
+        Counters::add(&counters.values_checked, summary.values);
+        Counters::add(&counters.values_elsewhere, summary.values_elsewhere);
         self.prove_pages(target);
         let unknown = (!shape.known).then(|| self.why_unknown(target.relation));
         target.proof.say(Fact::Tuples, unknown);
@@ -172,10 +232,9 @@ impl<'a> DatabasePass<'a> {
             evidence: Evidence::default(),
             last_page,
             fsm_beyond: None,
-            rows,
         };
         self.examine_maps(target, &mut heap);
-        Some(heap)
+        Some((heap, rows))
     }
 
     /// The file holds another relation's content: if it is the main fork, nothing else is said of its pages.
@@ -216,7 +275,7 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// The visibility map and the free space map of a heap.
-    fn examine_maps(&self, target: &Target<'a>, heap: &mut ScannedHeap<'_>) {
+    fn examine_maps(&self, target: &Target<'a>, heap: &mut ScannedHeap) {
         let why = (!heap.comparable).then(|| NOT_SETTLED.to_owned());
         target.proof.say(Fact::Maps, why);
         if !heap.comparable {
@@ -371,7 +430,7 @@ impl<'a> DatabasePass<'a> {
     fn examine_index(
         &self,
         target: &Target<'a>,
-        heap: Option<&ScannedHeap<'_>>,
+        heap: Option<&ScannedHeap>,
         against: Option<IndexedRows<'_>>,
         evidence: &mut Evidence,
     ) {

@@ -1,7 +1,8 @@
 //! Whether a tuple's inserter committed, asked only of tuples that look wrong.
 
-use pgfsck_catalog::{CommitLog, XidStatus};
-use pgfsck_format::{Lsn, MultiXactId, TransactionId};
+use pgfsck_catalog::{CommitLog, RowFate, Transactions, XidStatus};
+use pgfsck_format::heap::HeapTupleHeader;
+use pgfsck_format::{ItemPointer, Lsn, MultiXactId, TransactionId};
 use pgfsck_volume::Volume;
 
 /// The commit log, with the volume it is read from.
@@ -10,6 +11,8 @@ pub struct Inserters<'a> {
     pub volume: &'a dyn Volume,
     /// Its pages, read on demand.
     pub log: &'a CommitLog,
+    /// Everything that decides whether a row counts.
+    pub transactions: &'a Transactions,
     /// Whether the commit log lost nothing: if it did, "never committed" may only mean "forgotten".
     pub sound: bool,
     /// What comes next, where pg_control can be believed.
@@ -32,5 +35,17 @@ impl Inserters<'_> {
     #[must_use]
     pub fn did_commit(&self, xid: TransactionId) -> bool {
         self.log.status(self.volume, xid) == XidStatus::Committed
+    }
+
+    /// Whether it is proven that the row version counts: its inserter committed, and nobody who did
+    /// has deleted or replaced it.
+    #[must_use]
+    pub fn is_live(&self, tuple: &HeapTupleHeader<'_>, tid: ItemPointer) -> bool {
+        let inserted = tuple.xmin_frozen() || tuple.xmin_committed();
+        if inserted && tuple.xmax_invalid() && !tuple.moved() {
+            return true;
+        }
+        let verdict = self.transactions.judge(self.volume, tuple, tid);
+        verdict.fate == RowFate::Live && verdict.trust.is_proven()
     }
 }

@@ -174,7 +174,10 @@ mod tests {
     #[test]
     fn headers_and_elements() {
         // '{7,NULL,9}'::int[]: the data begin at 32, 28 of the content.
-        let array = bytes(&[1, 32, 23, 3, 1], &[0b101, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0]);
+        let array = bytes(
+            &[1, 32, 23, 3, 1],
+            &[0b101, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0],
+        );
         let a = Array::decode(&array, fmt()).unwrap();
         assert_eq!((a.element, a.count), (Oid(23), 3));
         let mut seen = Vec::new();
@@ -185,13 +188,38 @@ mod tests {
         .unwrap();
         assert_eq!(seen, [7, 9]);
         let text = Element { len: -1, align: 4 };
-        let two = bytes(&[1, 0, 25, 2, 1], &[0x14, 0, 0, 0, b'a', 0, 0, 0, 0x14, 0, 0, 0, b'b']);
+        let two = bytes(
+            &[1, 0, 25, 2, 1],
+            &[0x14, 0, 0, 0, b'a', 0, 0, 0, 0x14, 0, 0, 0, b'b'],
+        );
         let a = Array::decode(&two, fmt()).unwrap();
-        assert!(a.each(text, fmt(), |e| if e.len() == 1 { Ok(()) } else { Err(Misfit::new("", 0, "")) }).is_ok());
-        assert!(Array::decode(&two[..21], fmt()).unwrap().each(text, fmt(), |_| Ok(())).is_err());
+        assert!(
+            a.each(text, fmt(), |e| if e.len() == 1 {
+                Ok(())
+            } else {
+                Err(Misfit::new("", 0, ""))
+            })
+            .is_ok()
+        );
+        assert!(
+            Array::decode(&two[..21], fmt())
+                .unwrap()
+                .each(text, fmt(), |_| Ok(()))
+                .is_err()
+        );
         // Empty arrays, of either shape.
-        assert_eq!(Array::decode(&bytes(&[0, 0, 23], &[]), fmt()).unwrap().count, 0);
-        assert_eq!(Array::decode(&bytes(&[1, 0, 26, 0, 0], &[]), fmt()).unwrap().count, 0);
+        assert_eq!(
+            Array::decode(&bytes(&[0, 0, 23], &[]), fmt())
+                .unwrap()
+                .count,
+            0
+        );
+        assert_eq!(
+            Array::decode(&bytes(&[1, 0, 26, 0, 0], &[]), fmt())
+                .unwrap()
+                .count,
+            0
+        );
     }
 
     #[test]
@@ -205,10 +233,15 @@ mod tests {
             &[1, 4000, 23, 3, 1, 0],
             &[0, 0],
         ] {
-            assert!(Array::decode(&bytes(words, &[]), fmt()).is_err(), "{words:?}");
+            assert!(
+                Array::decode(&bytes(words, &[]), fmt()).is_err(),
+                "{words:?}"
+            );
         }
         let many = bytes(&[1, 0, 23, 1 << 26, 1], &[]);
-        assert!(Array::decode(&many, fmt()).map_or(true, |a| a.each(INT4, fmt(), |_| Ok(())).is_err()));
+        assert!(
+            Array::decode(&many, fmt()).map_or(true, |a| a.each(INT4, fmt(), |_| Ok(())).is_err())
+        );
     }
 
     proptest! {

@@ -38,7 +38,13 @@ pub fn check_inet(content: &[u8]) -> Result<(), Misfit> {
     let bytes = match family {
         2 => 4,
         3 => 16,
-        _ => return Err(Misfit::new("its family is", *family, "2 (IPv4) or 3 (IPv6)")),
+        _ => {
+            return Err(Misfit::new(
+                "its family is",
+                *family,
+                "2 (IPv4) or 3 (IPv6)",
+            ));
+        }
     };
     if address.len() != bytes {
         return Err(Misfit::new(

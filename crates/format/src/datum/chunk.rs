@@ -37,7 +37,12 @@ impl<'a> ToastChunk<'a> {
         mut attributes: Attributes<'a, '_>,
         fmt: ClusterFormat,
     ) -> Result<Self, Misfit> {
-        let mut next = || attributes.next().and_then(Result::ok).map(|(_, datum)| datum);
+        let mut next = || {
+            attributes
+                .next()
+                .and_then(Result::ok)
+                .map(|(_, datum)| datum)
+        };
         let columns = [next(), next(), next()];
         let word = |datum: Option<Datum<'a>>| match datum {
             Some(Datum::Fixed(bytes)) => raw::u32(bytes, 0, fmt.order),
@@ -52,7 +57,11 @@ impl<'a> ToastChunk<'a> {
             ));
         };
         let Some(Datum::Varlena(value)) = data else {
-            return Err(Misfit::new("chunk_data is missing or null in chunk", seq, "bytes"));
+            return Err(Misfit::new(
+                "chunk_data is missing or null in chunk",
+                seq,
+                "bytes",
+            ));
         };
         let Some(data) = value.content() else {
             return Err(Misfit::new(

@@ -73,7 +73,11 @@ pub fn check_time(bytes: &[u8], order: ByteOrder) -> Result<(), Misfit> {
     if (0..=USECS_PER_DAY).contains(&at) {
         return Ok(());
     }
-    Err(Misfit::new("microseconds of the day:", at, "0 to 86400000000"))
+    Err(Misfit::new(
+        "microseconds of the day:",
+        at,
+        "0 to 86400000000",
+    ))
 }
 
 fn short(bytes: &[u8]) -> Misfit {

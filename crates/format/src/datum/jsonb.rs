@@ -141,7 +141,11 @@ fn element(
 ) -> Result<Option<(usize, usize)>, Misfit> {
     let entry = raw::u32(content, c.entries + 4 * c.next, fmt.order).unwrap_or(0);
     let low = (entry & LOW) as usize;
-    let until = if entry & HAS_OFFSET != 0 { low } else { c.offset + low };
+    let until = if entry & HAS_OFFSET != 0 {
+        low
+    } else {
+        c.offset + low
+    };
     let (from, end) = (c.base + c.offset, c.base + until);
     if until < c.offset || end > c.end {
         return Err(Misfit::new(
@@ -189,11 +193,7 @@ fn element(
             check_numeric(digits, fmt.order)?;
         }
         2..=4 if from != end => {
-            return Err(Misfit::new(
-                "a boolean or null has bytes:",
-                end - from,
-                "0",
-            ));
+            return Err(Misfit::new("a boolean or null has bytes:", end - from, "0"));
         }
         2..=4 => {}
         5 if aligned <= end => return Ok(Some((aligned, end))),
@@ -242,7 +242,15 @@ mod tests {
         assert!(!check(&[2, 0, 0, 0x50, 0, 0, 0, 0xC0, 0, 0, 0, 0x40]));
         // More elements than bytes, a key that is a number, keys out of order, no UTF-8, a digit, a
         // nested scalar.
-        for (at, value) in [(0, 200), (7, 0x90), (8, 1), (20, 0xFF), (30, 0x27), (31, 0xFF), (35, 0x50)] {
+        for (at, value) in [
+            (0, 200),
+            (7, 0x90),
+            (8, 1),
+            (20, 0xFF),
+            (30, 0x27),
+            (31, 0xFF),
+            (35, 0x50),
+        ] {
             let mut bad = sound.clone();
             bad[at] = value;
             if at == 30 {

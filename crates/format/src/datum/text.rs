@@ -192,7 +192,11 @@ mod tests {
             assert!(Charset::Utf8.check(bad).is_err());
             assert!(Charset::AnyByte.check(bad).is_ok());
         }
-        assert!(Charset::EucJp.check(b"a\xC9\xBD\x8E\xB1\x8F\xB0\xA1").is_ok());
+        assert!(
+            Charset::EucJp
+                .check(b"a\xC9\xBD\x8E\xB1\x8F\xB0\xA1")
+                .is_ok()
+        );
         assert_eq!(Charset::EucJp.check(b"a\xC9").unwrap_err().have, 1);
         assert!(Charset::EucKr.check(b"\xB0\xA1").is_ok());
         assert!(Charset::EucKr.check(b"\xB0\x41").is_err());
