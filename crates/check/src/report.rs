@@ -129,6 +129,8 @@ pub struct Coverage {
     pub blocks: BlockCoverage,
     /// Bytes read from the volume.
     pub bytes_read: u64,
+    /// Values of rows.
+    pub values: ValueCoverage,
     /// What was not examined, and why (the first ten thousand).
     pub skipped: Vec<ReportSkipped>,
     /// What was proven of each relation with files, and what could not be decided (the first two hundred
@@ -208,6 +210,23 @@ pub struct BlockCoverage {
     pub new: u64,
     /// Not examined.
     pub skipped: u64,
+}
+
+/// Counts of values.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct ValueCoverage {
+    /// Held against what their types allow, in their rows.
+    pub checked: u64,
+    /// Compressed or out of line, and not read in their rows.
+    pub elsewhere: u64,
+    /// Out of line, in rows that count, as far as that was asked (level `deep`).
+    pub toast: u64,
+    /// Of those, with all chunks, and decompressed to a value of their type.
+    pub toast_proven: u64,
+    /// Of those, with all chunks, and too long to be read.
+    pub toast_sized: u64,
+    /// Of those, beyond the budget of memory, or unreadable.
+    pub toast_undecided: u64,
 }
 
 /// Something that was not examined.
@@ -344,6 +363,14 @@ impl Coverage {
                 skipped: get(&counters.blocks_skipped),
             },
             bytes_read: get(&counters.bytes_read),
+            values: ValueCoverage {
+                checked: get(&counters.values_checked),
+                elsewhere: get(&counters.values_elsewhere),
+                toast: get(&counters.toast_values),
+                toast_proven: get(&counters.toast_proven),
+                toast_sized: get(&counters.toast_sized),
+                toast_undecided: get(&counters.toast_undecided),
+            },
             skipped: skipped
                 .iter()
                 .map(|s| ReportSkipped {
