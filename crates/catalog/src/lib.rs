@@ -50,7 +50,7 @@ pub use names::{NameRef, Names, decode_name, decode_text};
 pub use paths::Paths;
 pub use relation::{Am, HEAP_AM, Persistence, RelKind, Relation};
 pub use xact::{
-    CommitLog, MultiXactEnd, PreparedTransactions, RowFate, RowTrust, RowVerdict, Stop,
+    CommitLog, MultiXactEnd, MultiXacts, PreparedTransactions, RowFate, RowTrust, RowVerdict, Stop,
     Transactions, XidStatus,
 };
 

@@ -2,13 +2,14 @@
 //! chains of updates within the page begin and go on as HOT prescribes.
 //!
 //! As the second half of `verify_heapam` (`contrib/amcheck/verify_heapam.c`, 16 and later); what
-//! `heapam_update` and pruning do is the same in all majors. Meaningless on a page with a line pointer
-//! or a header that is wrong by itself: those are reported alone.
+//! `heapam_update` and pruning do is the same in all majors. From a line pointer or a header that is
+//! wrong by itself nothing is concluded.
 
+use crate::transactions::{Outcome, Outcomes};
 use pgfsck_format::heap::{HeapTupleHeader, infomask2};
 use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
-use pgfsck_format::{ClusterFormat, OffsetNumber};
+use pgfsck_format::{ClusterFormat, MultiXactId, OffsetNumber};
 
 /// A line pointer whose storage overlaps that of one before it.
 ///
@@ -46,12 +47,16 @@ pub fn overlap(page: &Page<'_>, fmt: ClusterFormat) -> Option<OffsetNumber> {
 pub enum Broken {
     /// A redirect leads to a tuple that is not heap-only.
     RedirectToRoot(OffsetNumber),
-    /// Two members have the same successor.
-    SharedSuccessor(OffsetNumber),
+    /// A redirect leads to a tuple that another member leads to already.
+    SharedRedirect(OffsetNumber, OffsetNumber),
+    /// Two tuples have the same newer version.
+    SharedSuccessor(OffsetNumber, OffsetNumber),
     /// A HOT update that made a tuple which is not heap-only.
     NotHeapOnly(OffsetNumber),
     /// An update that was no HOT update, and made a heap-only tuple.
     NotHot(OffsetNumber),
+    /// A tuple that never counted was updated to one that counts, or may yet.
+    Outlived(OffsetNumber, Outcome, Outcome),
     /// A heap-only tuple that nothing leads to.
     NoRoot,
 }
@@ -63,16 +68,29 @@ enum Member<'p> {
     Nothing,
 }
 
-/// Checks the chains of a page; `committed` says whether a tuple's inserter did.
+/// Who leads to a tuple.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Predecessor {
+    Nobody,
+    /// Perhaps one whose multixact cannot be read.
+    Unknown,
+    Known(OffsetNumber),
+}
+
+/// Checks the chains of a page. Nothing is concluded from the line pointers in `faulty`, which are
+/// ascending and reported already; a tuple that one of them may have led to counts as led to if `lost`.
 #[must_use]
 pub fn broken(
     page: &Page<'_>,
     fmt: ClusterFormat,
-    committed: impl Fn(&HeapTupleHeader<'_>) -> bool,
+    faulty: &[OffsetNumber],
+    lost: bool,
+    outcomes: &mut Outcomes<'_>,
 ) -> Vec<(OffsetNumber, Broken)> {
     let members: Vec<Member<'_>> = page
         .items()
-        .map(|(_, item)| match item.state {
+        .map(|(number, item)| match item.state {
+            _ if faulty.binary_search(&number).is_ok() => Member::Nothing,
             ItemState::Redirect => Member::Redirect(OffsetNumber(item.offset)),
             ItemState::Normal => page
                 .item_bytes(item)
@@ -88,7 +106,7 @@ pub fn broken(
             _ => None,
         }
     };
-    let mut led_to = vec![false; members.len()];
+    let mut led_to = vec![Predecessor::Nobody; members.len()];
     let mut found = Vec::new();
     for (number, member) in (1..).map(OffsetNumber).zip(&members) {
         let next = match member {
@@ -103,57 +121,90 @@ pub fn broken(
         let Some((index, successor)) = at(next) else {
             continue;
         };
-        let problem = match member {
-            Member::Tuple(tuple) => match is_successor(tuple, successor) {
-                Some(true) => of_update(tuple, successor, next),
+        let Some(known) = led_to.get_mut(index) else {
+            continue;
+        };
+        if let Member::Tuple(tuple) = member {
+            match is_successor(tuple, successor, outcomes) {
+                Some(true) => {}
                 Some(false) => continue,
                 None => {
-                    // A multixact: its updater may be the one who made the tuple.
-                    if let Some(known) = led_to.get_mut(index) {
-                        *known = true;
+                    if *known == Predecessor::Nobody {
+                        *known = Predecessor::Unknown;
                     }
                     continue;
                 }
-            },
-            _ => (!successor.is_heap_only()).then_some(Broken::RedirectToRoot(next)),
+            }
+        }
+        let other = match *known {
+            Predecessor::Known(other) => Some(other),
+            Predecessor::Nobody | Predecessor::Unknown => None,
         };
-        let twice = led_to
-            .get_mut(index)
-            .is_some_and(|known| std::mem::replace(known, true));
-        let problem = problem.or(twice.then_some(Broken::SharedSuccessor(next)));
+        if other.is_none() {
+            *known = Predecessor::Known(number);
+        }
+        let problem = match (member, other) {
+            (Member::Tuple(_), Some(other)) => Some(Broken::SharedSuccessor(next, other)),
+            (Member::Tuple(tuple), None) => of_update(tuple, successor, next, outcomes),
+            (_, Some(other)) => Some(Broken::SharedRedirect(next, other)),
+            (_, None) => (!successor.is_heap_only()).then_some(Broken::RedirectToRoot(next)),
+        };
         found.extend(problem.map(|p| (number, p)));
+    }
+    if lost {
+        return found;
     }
     let alone = (1..).map(OffsetNumber).zip(&members).zip(&led_to);
     found.extend(alone.filter_map(|((number, member), led_to)| match member {
-        Member::Tuple(t) if !led_to && t.is_heap_only() && committed(t) => {
-            Some((number, Broken::NoRoot))
+        Member::Tuple(t) if *led_to == Predecessor::Nobody && t.is_heap_only() => {
+            let counts = matches!(
+                outcomes.of_inserter(t),
+                Outcome::Committed | Outcome::Prepared
+            );
+            counts.then_some((number, Broken::NoRoot))
         }
         _ => None,
     }));
     found
 }
 
-/// Whether an update of one tuple made the other; `None` if a multixact has to be asked.
-fn is_successor(tuple: &HeapTupleHeader<'_>, next: &HeapTupleHeader<'_>) -> Option<bool> {
-    if tuple.xmax_is_multi() {
+/// Whether an update of one tuple made the other; `None` if a multixact cannot say.
+fn is_successor(
+    tuple: &HeapTupleHeader<'_>,
+    next: &HeapTupleHeader<'_>,
+    outcomes: &Outcomes<'_>,
+) -> Option<bool> {
+    if !tuple.xmax_is_multi() {
+        return Some(tuple.xmax().is_normal() && tuple.xmax() == next.xmin());
+    }
+    if tuple.xmax_invalid() || tuple.xmax_lock_only() {
         return None;
     }
-    Some(tuple.xmax().is_normal() && tuple.xmax() == next.xmin())
+    let updater = outcomes.updater(MultiXactId(tuple.xmax().0))??;
+    Some(updater == next.xmin())
 }
 
-/// A tuple and its newer version on the same page. An update that failed may be marked anyhow.
+/// A tuple and its newer version on the same page.
 fn of_update(
     tuple: &HeapTupleHeader<'_>,
     next: &HeapTupleHeader<'_>,
     number: OffsetNumber,
+    outcomes: &mut Outcomes<'_>,
 ) -> Option<Broken> {
-    if tuple.xmax_invalid() || tuple.xmax_lock_only() {
+    if tuple.xmax_lock_only() {
         return None;
     }
     let hot = tuple.infomask2() & infomask2::HOT_UPDATED != 0;
     match (hot, next.is_heap_only()) {
-        (true, false) => Some(Broken::NotHeapOnly(number)),
-        (false, true) => Some(Broken::NotHot(number)),
+        (true, false) => return Some(Broken::NotHeapOnly(number)),
+        (false, true) => return Some(Broken::NotHot(number)),
+        _ => {}
+    }
+    match (outcomes.of_inserter(tuple), outcomes.of_inserter(next)) {
+        (from @ Outcome::Prepared, to @ Outcome::Committed)
+        | (from @ Outcome::Aborted, to @ (Outcome::Committed | Outcome::Prepared)) => {
+            Some(Broken::Outlived(number, from, to))
+        }
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use crate::finding::{Finding, Place};
 use crate::slru::Oldest;
 use crate::suspicions::Suspicions;
 use crate::tablespaces::{self, Directories};
-use crate::transactions::{Inserters, Next};
+use crate::transactions::{Contradictions, Inserters, Next};
 use crate::versions::{self, Witness};
 use crate::{slots, slru, top, twophase, wal};
 use pgfsck_catalog::{ClusterCatalog, MultiXactEnd};
@@ -62,11 +62,13 @@ impl Examination<'_> {
             log: &catalog.transactions.log,
             transactions: &catalog.transactions,
             sound,
+            oldest: self.oldest_xid(&catalog),
             next: self.control.map(|control| Next {
                 xid: control.check_point_copy.next_xid.xid(),
                 multi: control.check_point_copy.next_multi,
                 checkpoint: control.check_point,
             }),
+            contradictions: Contradictions::default(),
         };
         let suspicions = Suspicions::new(cx, self.control, log_bytes);
         let databases = Databases {
@@ -77,7 +79,20 @@ impl Examination<'_> {
             suspicions: &suspicions,
         };
         rayon::join(|| databases.shared(), || databases.all());
+        inserters.contradictions.report(cx);
         suspicions.resolve(cx, self.control);
+    }
+
+    /// The oldest transaction that pg_xact must still know: the databases' oldest, or pg_control's if that
+    /// is newer.
+    fn oldest_xid(&self, catalog: &ClusterCatalog) -> TransactionId {
+        let of_control = self
+            .control
+            .map_or(TransactionId::INVALID, |c| c.check_point_copy.oldest_xid);
+        let of_databases = oldest(catalog).xid;
+        of_databases
+            .filter(|x| !of_control.is_normal() || of_control.precedes(*x))
+            .unwrap_or(of_control)
     }
 
     /// The catalog version that tablespace directories carry.

@@ -793,11 +793,33 @@ pub static INDEX_TREE_INVALID: Problem = Problem {
 pub static VM_BIT_INVALID: Problem = Problem {
     name: "vm.bit-invalid",
     severity: Severity::Error,
-    meaning: "The visibility map says all-visible or all-frozen of a page that is not marked so, or all-frozen without all-visible. Index-only scans can return wrong rows, and VACUUM skips the page.",
-    checked: "The bits of each page against its PD_ALL_VISIBLE flag.",
+    meaning: "The visibility map says all-visible or all-frozen of a page that is not marked so, all-frozen without all-visible, or all-frozen of a page with tuples that are not frozen. Index-only scans can return wrong rows, and VACUUM skips the page.",
+    checked: "The bits of each page against its PD_ALL_VISIBLE flag, and the all-frozen bit against the page's tuples: none of them names a transaction or a multixact that VACUUM would still have to freeze.",
     innocent: "In a directory that was not cleanly stopped, recovery sets the flag.",
     advice: "TRUNCATE the map with pg_truncate_visibility_map (contrib pg_visibility); VACUUM rebuilds it.",
     source: "visibilitymap_set, access/heap/visibilitymap.c; 9.6-19",
+};
+
+/// `heap.not-all-visible`.
+pub static HEAP_NOT_ALL_VISIBLE: Problem = Problem {
+    name: "heap.not-all-visible",
+    severity: Severity::Error,
+    meaning: "A page is marked all-visible, and holds a row that not everybody sees: one whose inserter aborted, one that was deleted or updated, or a dead line pointer. Queries take all rows of such a page for visible without asking, and VACUUM skips it.",
+    checked: "Of each page with PD_ALL_VISIBLE, after a clean stop: the hints of each tuple's xmin and xmax, and where they are missing the commit log, the multixacts and the prepared transactions. One finding for each page.",
+    innocent: "None after a clean stop: no snapshot is left that could not see a committed row. Where the commit log cannot say, nothing is concluded.",
+    advice: "If the page is sound otherwise, VACUUM (DISABLE_PAGE_SKIPPING) of the table clears the mark and says so in the server's log. Look for wrong results of queries since.",
+    source: "collect_corrupt_items, contrib/pg_visibility/pg_visibility.c; lazy_scan_prune, access/heap/vacuumlazy.c; 9.6-19",
+};
+
+/// `xact.contradicted`.
+pub static XACT_CONTRADICTED: Problem = Problem {
+    name: "xact.contradicted",
+    severity: Severity::Error,
+    meaning: "Rows say that a transaction committed, or aborted, and the commit log says the contrary. Either pg_xact is of another time or another cluster, or the tables are: rows that carry no such hint appear or vanish wrongly.",
+    checked: "The hints for xmin and xmax in each tuple, after a clean stop, against pg_xact for the transactions that it must still know. One finding for each segment of pg_xact, with the first row that contradicts it.",
+    innocent: "None: a server writes such a hint only after it has asked the commit log, and not before the commit is on disk. Transactions that died in a crash are in progress in pg_xact, and no row is marked committed by them.",
+    advice: "Restore pg_xact from the same backup as the tables. If all such rows are in one table, that table's file may be the foreign one.",
+    source: "SetHintBits, access/heap/heapam_visibility.c; TransactionIdDidCommit, access/transam/transam.c; 9.6-19",
 };
 
 /// `sequence.invalid`.
@@ -883,6 +905,8 @@ pub static ALL: &[&Problem] = &[
     &INDEX_LINK_INVALID,
     &INDEX_TREE_INVALID,
     &VM_BIT_INVALID,
+    &HEAP_NOT_ALL_VISIBLE,
+    &XACT_CONTRADICTED,
     &SEQUENCE_INVALID,
 ];
 

@@ -4,6 +4,7 @@
 //! maps and indexes are held against. A tuple is judged by its columns only if its inserter
 //! committed: an aborted transaction may have added columns that pg_class never got.
 
+use crate::all_visible::{invisible, needs_freeze};
 use crate::chains::{self, Broken, overlap};
 use crate::codes;
 use crate::finding::{Finding, Place};
@@ -12,7 +13,7 @@ use crate::held::Held;
 use crate::live_rows::{RowFold, RowPlan};
 use crate::scan::PageCheck;
 use crate::toast::{ChunkFold, Pointer, Pointers, Wanted};
-use crate::transactions::Inserters;
+use crate::transactions::{Contradiction, Inserters, Outcome, Outcomes, denied, join};
 use crate::tuple_header::{Bounds, contradiction};
 use crate::values::{Impossible, Values};
 use pgfsck_format::attribute::TupleShape;
@@ -21,6 +22,7 @@ use pgfsck_format::datum::chunk::ToastChunk;
 use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader};
 use pgfsck_format::item::{ItemId, ItemState};
 use pgfsck_format::page::Page;
+use pgfsck_format::slru::Slru;
 use pgfsck_format::varlena::{VARHDRSZ, Varlena};
 use pgfsck_format::{BlockNumber, ClusterFormat, ItemPointer, OffsetNumber, Oid};
 
@@ -61,6 +63,7 @@ pub struct HeapCheck<'a, 'p> {
     pointers: Vec<Pointer>,
     chunks: Option<ChunkFold<'a>>,
     log: &'a Inserters<'a>,
+    outcomes: Outcomes<'a>,
     /// What the checks between pages need.
     pub summary: HeapSummary,
     /// The live rows, where indexes are to be held against them.
@@ -68,8 +71,13 @@ pub struct HeapCheck<'a, 'p> {
     held: Held,
     /// Whether a tuple of the page under way is part of a chain of updates.
     chained: bool,
-    /// Whether something is wrong with the page under way.
-    broken: bool,
+    /// The line pointers of the page under way with which something is wrong, ascending.
+    faulty: Vec<OffsetNumber>,
+    /// Tuples of the page under way that are not visible to all, if it is marked so: how many, and the
+    /// first with why.
+    invisible: Option<(u64, OffsetNumber, &'static str)>,
+    /// Whether a tuple of the page under way is not frozen, if it is marked all-visible.
+    unfrozen: bool,
 }
 
 impl<'a, 'p> HeapCheck<'a, 'p> {
@@ -88,11 +96,14 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             pointers: Vec::new(),
             chunks: extra.wanted.map(ChunkFold::new),
             log,
+            outcomes: Outcomes::new(log),
             summary: HeapSummary::default(),
             rows: None,
             held: Held::default(),
             chained: false,
-            broken: false,
+            faulty: Vec::new(),
+            invisible: None,
+            unfrozen: false,
         }
     }
 
@@ -133,17 +144,26 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
 
     /// A problem of one tuple, held back until the scan's end.
     fn hold(&mut self, finding: Finding) {
-        self.broken = true;
         self.summary.findings += 1;
+        if let Some(number) = finding.place.item
+            && let Err(at) = self.faulty.binary_search(&number)
+        {
+            self.faulty.insert(at, number);
+        }
         self.held.push(finding);
     }
 
     /// All line pointers of a page; returns those that lead to a tuple.
     fn check_items(&mut self, page: &Page<'_>, at: &Place) -> (u16, Vec<u16>) {
         let mut unused = Vec::new();
-        (self.chained, self.broken) = (false, false);
+        (self.chained, self.unfrozen, self.invisible) = (false, false, None);
+        self.faulty.clear();
         let count = page.item_count();
+        self.summary.line_pointers += u64::from(count);
         for (number, item) in page.items() {
+            if item.state == ItemState::Dead {
+                self.note_invisible(page, number, "it is a dead line pointer");
+            }
             match item.state {
                 ItemState::Unused => unused.push(number.0),
                 ItemState::Dead if !item.has_storage() => {}
@@ -163,7 +183,84 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         if self.shape.known {
             self.check_storage(page, at);
         }
+        self.check_visible(page, at);
         (count, unused)
+    }
+
+    /// Whether what a page says of its transactions counts: after a clean stop, if the page is not newer than
+    /// the checkpoint (then it, or pg_control, is of another time).
+    fn is_of_its_time(&self, page: &Page<'_>) -> bool {
+        let bounds = self.shape.bounds.as_ref();
+        bounds.is_some_and(|b| page.lsn() <= b.next.checkpoint)
+    }
+
+    /// Notes that a line pointer of a page that is marked all-visible is not visible to all.
+    fn note_invisible(&mut self, page: &Page<'_>, number: OffsetNumber, why: &'static str) {
+        if !page.header().is_all_visible() || !self.is_of_its_time(page) {
+            return;
+        }
+        match &mut self.invisible {
+            Some((count, ..)) => *count += 1,
+            none => *none = Some((1, number, why)),
+        }
+    }
+
+    /// What a sound tuple says of its transactions, held against the commit log and the page's promise that
+    /// everybody sees it.
+    fn check_fate(
+        &mut self,
+        page: &Page<'_>,
+        at: &Place,
+        number: OffsetNumber,
+        tuple: &HeapTupleHeader<'_>,
+    ) {
+        if !self.is_of_its_time(page) {
+            return;
+        }
+        if let Some((xid, says, log)) = denied(tuple, &mut self.outcomes).filter(|_| self.log.sound)
+        {
+            let place = Slru::Xact.locate(xid.0.into(), self.fmt);
+            let found = Contradiction {
+                tuples: 1,
+                first: at.at_item(number),
+                xid,
+                says,
+                log,
+            };
+            let segment = place.map_or(0, |p| p.segment);
+            join(&mut self.summary.contradictions, [(segment, found)].into());
+            return;
+        }
+        if !page.header().is_all_visible() {
+            return;
+        }
+        self.summary.visible_tuples += 1;
+        self.unfrozen |= needs_freeze(tuple);
+        if let Some(why) = invisible(tuple, &mut self.outcomes) {
+            self.note_invisible(page, number, why);
+        }
+    }
+
+    /// Everybody sees what is on a page that is marked all-visible.
+    fn check_visible(&mut self, page: &Page<'_>, at: &Place) {
+        let Some((count, number, why)) = self.invisible else {
+            if self.unfrozen {
+                self.summary.unfrozen.insert(page.block());
+            }
+            return;
+        };
+        let more = match count {
+            1 => String::new(),
+            n => format!(", and {} more", n - 1),
+        };
+        let message = format!(
+            "the page is marked all-visible, and not everybody sees line pointer {number}{more}: {why}"
+        );
+        let finding = Finding::new(&codes::HEAP_NOT_ALL_VISIBLE, at.at_item(number), message);
+        self.held.push(finding.values(
+            format!("pd_flags {:#06x}", page.header().flags),
+            "PD_ALL_VISIBLE only where every tuple is visible to all",
+        ));
     }
 
     /// No tuple lies in another, and those that updates made from one another are chained.
@@ -173,44 +270,57 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             let finding = Finding::new(&codes::HEAP_LINE_POINTER_INVALID, at.at_item(number), what);
             self.hold(finding.values("overlapping storage", "storage of its own"));
         }
-        if self.chained && !self.broken {
+        if self.chained {
             self.check_chains(page, at);
         }
     }
 
     /// The tuples of the page that updates made from one another.
     fn check_chains(&mut self, page: &Page<'_>, at: &Place) {
-        for (number, broken) in chains::broken(page, self.fmt, |t| self.inserter_committed(t)) {
+        let lost = !self.faulty.is_empty();
+        let all = chains::broken(page, self.fmt, &self.faulty, lost, &mut self.outcomes);
+        for (number, broken) in all {
             let (code, what, have) = match broken {
                 Broken::RedirectToRoot(to) => (
                     &codes::HEAP_LINE_POINTER_INVALID,
                     "the line pointer redirects to a tuple that is not heap-only",
-                    Some(to),
+                    format!("leads to line pointer {to}"),
                 ),
-                Broken::SharedSuccessor(to) => (
+                Broken::SharedRedirect(to, other) => (
                     &codes::HEAP_LINE_POINTER_INVALID,
-                    "two chains of updates lead to one tuple",
-                    Some(to),
+                    "the line pointer redirects to a tuple that another one leads to",
+                    format!("leads to line pointer {to}, as {other} does"),
+                ),
+                Broken::SharedSuccessor(to, other) => (
+                    &codes::HEAP_TUPLE_INVALID,
+                    "the tuple's newer version is another tuple's",
+                    format!("leads to line pointer {to}, as {other} does"),
                 ),
                 Broken::NotHeapOnly(to) => (
                     &codes::HEAP_TUPLE_INVALID,
                     "the tuple is marked HOT-updated, and its newer version is not heap-only",
-                    Some(to),
+                    format!("leads to line pointer {to}"),
                 ),
                 Broken::NotHot(to) => (
                     &codes::HEAP_TUPLE_INVALID,
                     "the tuple's newer version is heap-only, and the tuple is not marked HOT-updated",
-                    Some(to),
+                    format!("leads to line pointer {to}"),
+                ),
+                Broken::Outlived(to, from, then) => (
+                    &codes::HEAP_TUPLE_INVALID,
+                    "the tuple was never committed, and was updated to one that counts",
+                    format!(
+                        "t_xmin {}, of line pointer {to} {}",
+                        outcome_word(from),
+                        outcome_word(then)
+                    ),
                 ),
                 Broken::NoRoot => (
                     &codes::HEAP_TUPLE_INVALID,
                     "the tuple is heap-only, and no tuple and no redirect leads to it",
-                    None,
+                    "nothing leads here".to_owned(),
                 ),
             };
-            let have = have.map_or("nothing leads here".to_owned(), |to| {
-                format!("leads to line pointer {to}")
-            });
             let finding = Finding::new(code, at.at_item(number), what);
             self.hold(finding.values(have, "a chain of updates from a root on"));
         }
@@ -287,7 +397,9 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             return;
         };
         self.summary.tuples += 1;
-        self.chained |= tuple.is_heap_only() || tuple.is_hot_updated();
+        let next = tuple.ctid();
+        let moved_on = next.block == page.block() && next.offset != number;
+        self.chained |= tuple.is_heap_only() || tuple.is_hot_updated() || moved_on;
         let (hoff, expected) = (tuple.hoff(), tuple.expected_hoff(self.fmt));
         if hoff != expected || hoff > bytes.len() {
             self.summary.misfits += 1;
@@ -306,9 +418,12 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         if !self.shape.known {
             return;
         }
-        if let Some(c) = contradiction(&tuple, page, self.shape.bounds.as_ref()) {
+        let bounds = self.shape.bounds.as_ref();
+        if let Some(c) = contradiction(&tuple, page, bounds, &mut self.outcomes) {
             let finding = Finding::new(&codes::HEAP_TUPLE_INVALID, at.at_item(number), c.what);
             self.hold(finding.values(c.have, c.expect));
+        } else {
+            self.check_fate(page, at, number, &tuple);
         }
         let columns = self.shape.columns.attributes().len();
         if usize::from(tuple.natts()) > columns {
@@ -692,7 +807,7 @@ impl PageCheck for HeapCheck<'_, '_> {
         }
         let (count, unused) = self.check_items(page, at);
         self.summary.items.set(page.block(), count, unused);
-        if let Some(rows) = self.rows.as_mut().filter(|_| !self.broken) {
+        if let Some(rows) = self.rows.as_mut().filter(|_| self.faulty.is_empty()) {
             rows.page(page);
         }
     }
@@ -717,7 +832,21 @@ impl PageCheck for HeapCheck<'_, '_> {
         if let (Some(fold), Some(t)) = (&mut self.chunks, later.chunks) {
             fold.merge(t);
         }
+        s.line_pointers += t.line_pointers;
+        s.visible_tuples += t.visible_tuples;
+        s.unfrozen.union(t.unfrozen);
+        join(&mut s.contradictions, t.contradictions);
         self.held.append(later.held);
+    }
+}
+
+/// An outcome as findings name it.
+fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Committed => "committed",
+        Outcome::Aborted => "aborted",
+        Outcome::Prepared => "in progress (prepared)",
+        Outcome::Unknown => "unknown",
     }
 }
 

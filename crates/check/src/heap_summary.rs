@@ -3,6 +3,7 @@
 
 use crate::blocks::{BlockBits, BlockRuns};
 use crate::toast::Chunks;
+use crate::transactions::BySegment;
 use pgfsck_format::{BlockNumber, OffsetNumber};
 use std::collections::BTreeMap;
 
@@ -15,6 +16,10 @@ pub struct HeapSummary {
     pub unsound: BlockRuns,
     /// Blocks marked PD_ALL_VISIBLE.
     pub all_visible: BlockBits,
+    /// Blocks marked PD_ALL_VISIBLE where everybody sees every tuple, and one is not frozen.
+    pub unfrozen: BlockBits,
+    /// Where tuples contradict the commit log.
+    pub contradictions: BySegment,
     /// Line pointers per block.
     pub items: ItemMap,
     /// The last block that was looked at.
@@ -25,6 +30,10 @@ pub struct HeapSummary {
     pub foreign_pages: u64,
     /// Tuples whose columns were walked.
     pub tuples: u64,
+    /// Line pointers that were looked at.
+    pub line_pointers: u64,
+    /// Tuples of all-visible pages that were asked whether everybody sees them.
+    pub visible_tuples: u64,
     /// Tuples that do not fit the relation's columns.
     pub misfits: u64,
     /// Blocks whose segment files are missing: half-open ranges.

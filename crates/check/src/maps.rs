@@ -119,6 +119,11 @@ impl PageCheck for VmCheck<'_> {
                         "all-visible in the map, not on the page",
                         "PD_ALL_VISIBLE on the page",
                     ))
+                } else if bits.all_frozen && self.heap.unfrozen.contains(block) {
+                    Some((
+                        "all-frozen, and the page has a tuple that is not frozen",
+                        "all-frozen only where no tuple names a transaction",
+                    ))
                 } else {
                     None
                 };

@@ -212,7 +212,11 @@ impl<'a> DatabasePass<'a> {
         let mut wrong = false;
         match verdict {
             _ if discarded => {}
-            Ok(held) => held.report(self.cx.sink),
+            Ok(held) => {
+                held.report(self.cx.sink);
+                let denied = std::mem::take(&mut summary.contradictions);
+                self.inserters.contradictions.add(denied);
+            }
             Err(w) => {
                 wrong = true;
                 let message = format!(

@@ -3,8 +3,8 @@
 //! As `check_tuple_header` and `check_tuple_visibility` of `contrib/amcheck/verify_heapam.c`, 16 and
 //! later; the facts hold for all majors. Hints that may be missing or stale prove nothing.
 
-use crate::transactions::Next;
-use pgfsck_format::heap::HeapTupleHeader;
+use crate::transactions::{Next, Outcome, Outcomes};
+use pgfsck_format::heap::{HeapTupleHeader, infomask};
 use pgfsck_format::page::Page;
 use pgfsck_format::{MultiXactId, TransactionId};
 
@@ -35,15 +35,18 @@ pub struct Contradiction {
 ///
 /// A page that is newer than the checkpoint is not asked for its transactions: it, or pg_control, is of
 /// another time, and each row would only say so again.
-#[must_use]
 pub fn contradiction(
     tuple: &HeapTupleHeader<'_>,
     page: &Page<'_>,
     bounds: Option<&Bounds>,
+    outcomes: &mut Outcomes<'_>,
 ) -> Option<Contradiction> {
     let bounds = bounds.filter(|b| page.lsn() <= b.next.checkpoint);
-    of_flags(tuple).or_else(|| of_transactions(tuple, bounds?))
+    of_flags(tuple).or_else(|| of_transactions(tuple, bounds?, outcomes))
 }
+
+/// `HEAP_MOVED`: a VACUUM FULL before 9.0 clears the one when it sets the other.
+const BOTH_WAYS: u16 = infomask::MOVED_OFF | infomask::MOVED_IN;
 
 /// Flags that exclude each other.
 fn of_flags(tuple: &HeapTupleHeader<'_>) -> Option<Contradiction> {
@@ -53,6 +56,8 @@ fn of_flags(tuple: &HeapTupleHeader<'_>) -> Option<Contradiction> {
         "the tuple is marked HOT-updated, and nobody updated it"
     } else if tuple.is_heap_only() && !tuple.is_updated_version() {
         "the tuple is heap-only, and no update made it"
+    } else if tuple.infomask() & BOTH_WAYS == BOTH_WAYS {
+        "the tuple was moved off and moved in, by one VACUUM FULL"
     } else {
         return None;
     };
@@ -69,7 +74,11 @@ fn of_flags(tuple: &HeapTupleHeader<'_>) -> Option<Contradiction> {
 }
 
 /// Transactions that had not begun, or that VACUUM has frozen long ago.
-fn of_transactions(tuple: &HeapTupleHeader<'_>, bounds: &Bounds) -> Option<Contradiction> {
+fn of_transactions(
+    tuple: &HeapTupleHeader<'_>,
+    bounds: &Bounds,
+    outcomes: &mut Outcomes<'_>,
+) -> Option<Contradiction> {
     if !tuple.xmin_frozen()
         && let Some(found) = of_xid(tuple.xmin(), bounds)
     {
@@ -79,11 +88,53 @@ fn of_transactions(tuple: &HeapTupleHeader<'_>, bounds: &Bounds) -> Option<Contr
         };
         return Some(xids(what, tuple.xmin(), bounds));
     }
-    if tuple.xmax_invalid() || tuple.xmax_pre_93_multi() {
+    of_mover(tuple, bounds, outcomes).or_else(|| of_xmax(tuple, bounds, outcomes))
+}
+
+/// The VACUUM FULL before 9.0 that moved a tuple, in the place of its command ids.
+fn of_mover(
+    tuple: &HeapTupleHeader<'_>,
+    bounds: &Bounds,
+    outcomes: &mut Outcomes<'_>,
+) -> Option<Contradiction> {
+    if !tuple.moved() || tuple.xmin_committed() || tuple.xmin_frozen() || tuple.xmin_invalid() {
+        return None;
+    }
+    let xvac = TransactionId(tuple.cid());
+    let what = match of_xid(xvac, bounds) {
+        _ if xvac == TransactionId::INVALID => "the tuple was moved by no transaction",
+        Some(Age::Future) => "the tuple was moved by a transaction that has not begun",
+        Some(Age::Past) => {
+            "the tuple was moved by a transaction older than the relation's oldest one"
+        }
+        None if outcomes.of(xvac) == Outcome::Prepared => {
+            "the tuple was moved by a transaction that is prepared"
+        }
+        None => return None,
+    };
+    Some(xids(what, xvac, bounds))
+}
+
+/// Who deleted, updated or locked the tuple.
+fn of_xmax(
+    tuple: &HeapTupleHeader<'_>,
+    bounds: &Bounds,
+    outcomes: &Outcomes<'_>,
+) -> Option<Contradiction> {
+    if tuple.xmax_pre_93_multi() {
         return None;
     }
     if tuple.xmax_is_multi() {
-        return of_multi(MultiXactId(tuple.xmax().0), bounds);
+        // Even where a hint says that it is over: VACUUM does not trust that hint (`FreezeMultiXactId`).
+        let multi = MultiXactId(tuple.xmax().0);
+        let over = tuple.xmax_invalid() || tuple.xmax_lock_only();
+        return of_multi(multi, bounds).or_else(|| {
+            let updater = outcomes.updater(multi).filter(|_| !over)?;
+            of_updater(updater, bounds)
+        });
+    }
+    if tuple.xmax_invalid() {
+        return None;
     }
     // A lock says nothing once its transaction is over: VACUUM need not have looked.
     let what = match of_xid(tuple.xmax(), bounds)? {
@@ -92,6 +143,25 @@ fn of_transactions(tuple: &HeapTupleHeader<'_>, bounds: &Bounds) -> Option<Contr
         Age::Past => "t_xmax is older than the relation's oldest transaction",
     };
     Some(xids(what, tuple.xmax(), bounds))
+}
+
+/// The member of a multixact that updated or deleted the tuple.
+fn of_updater(updater: Option<TransactionId>, bounds: &Bounds) -> Option<Contradiction> {
+    let Some(xid) = updater else {
+        let what = "t_xmax is a multixact of which no member updated the tuple";
+        return Some(Contradiction {
+            what,
+            have: "members that only lock".into(),
+            expect: "a member that updates or deletes".into(),
+        });
+    };
+    let what = match of_xid(xid, bounds)? {
+        Age::Future => "the multixact in t_xmax has an updater that has not begun",
+        Age::Past => {
+            "the multixact in t_xmax has an updater older than the relation's oldest transaction"
+        }
+    };
+    Some(xids(what, xid, bounds))
 }
 
 /// On which side of the bounds an id is.
@@ -112,7 +182,9 @@ fn of_xid(xid: TransactionId, bounds: &Bounds) -> Option<Age> {
 }
 
 fn of_multi(multi: MultiXactId, bounds: &Bounds) -> Option<Contradiction> {
-    let what = if !multi.precedes(bounds.next.multi) {
+    let what = if multi.0 == 0 {
+        "t_xmax is a multixact, and has the number of none"
+    } else if !multi.precedes(bounds.next.multi) {
         "t_xmax is a multixact that does not exist yet"
     } else if bounds.min_mxid.0 != 0 && multi.precedes(bounds.min_mxid) {
         "t_xmax is older than the relation's oldest multixact"
