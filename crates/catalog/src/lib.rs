@@ -50,8 +50,8 @@ pub use names::{NameRef, Names, decode_name, decode_text};
 pub use paths::Paths;
 pub use relation::{Am, HEAP_AM, Persistence, RelKind, Relation};
 pub use xact::{
-    CommitLog, MultiXactEnd, MultiXacts, PreparedTransactions, RowFate, RowTrust, RowVerdict, Stop,
-    Transactions, XidStatus,
+    CommitLog, Lookup, MultiStory, MultiXactEnd, MultiXacts, PreparedAs, PreparedTransactions,
+    RowFate, RowTrust, RowVerdict, Stop, Transactions, XidFate, XidStatus, XidStory,
 };
 
 #[cfg(test)]

@@ -541,10 +541,10 @@ pub static SLRU_ENTRY_INVALID: Problem = Problem {
     name: "slru.entry-invalid",
     severity: Severity::Error,
     meaning: "An entry of the multixact logs has a value that no server writes: rows that several transactions locked or updated may be seen wrongly, or lead to errors.",
-    checked: "The status of each member of the multixacts that pg_control says are alive, after a clean stop. Of each page the first such member is reported.",
-    innocent: "None.",
+    checked: "Of the multixacts that pg_control says are alive, after a clean stop: the status of each member, and that the places where their members begin ascend with the multixacts' numbers and end before pg_control's nextMultiOffset. Of each page the first wrong entry is reported.",
+    innocent: "None, unless pg_resetwal was told another next multixact offset.",
     advice: "Restore the file from the same backup. The pages of these logs have no checksum: others may be damaged without a sign.",
-    source: "MultiXactStatus, access/multixact.h; 9.6-19",
+    source: "MultiXactStatus, access/multixact.h; GetNewMultiXactId, access/transam/multixact.c; 9.6-19",
 };
 
 /// `slru.segment-missing`.

@@ -78,6 +78,8 @@ pub struct HeapCheck<'a, 'p> {
     invisible: Option<(u64, OffsetNumber, &'static str)>,
     /// Whether a tuple of the page under way is not frozen, if it is marked all-visible.
     unfrozen: bool,
+    /// Tuples of the page under way that the commit log denies, with its segment.
+    denied: Vec<(u64, Contradiction)>,
 }
 
 impl<'a, 'p> HeapCheck<'a, 'p> {
@@ -104,6 +106,7 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             faulty: Vec::new(),
             invisible: None,
             unfrozen: false,
+            denied: Vec::new(),
         }
     }
 
@@ -228,7 +231,7 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
                 log,
             };
             let segment = place.map_or(0, |p| p.segment);
-            join(&mut self.summary.contradictions, [(segment, found)].into());
+            self.denied.push((segment, found));
             return;
         }
         if !page.header().is_all_visible() {
@@ -241,8 +244,15 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         }
     }
 
-    /// Everybody sees what is on a page that is marked all-visible.
+    /// Everybody sees what is on a page that is marked all-visible; and what sound tuples say of transactions
+    /// is remembered, if the commit log denies it.
     fn check_visible(&mut self, page: &Page<'_>, at: &Place) {
+        for (segment, found) in std::mem::take(&mut self.denied) {
+            let item = found.first.item.unwrap_or_default();
+            if self.faulty.binary_search(&item).is_err() {
+                join(&mut self.summary.contradictions, [(segment, found)].into());
+            }
+        }
         let Some((count, number, why)) = self.invisible else {
             if self.unfrozen {
                 self.summary.unfrozen.insert(page.block());

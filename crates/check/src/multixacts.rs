@@ -1,4 +1,4 @@
-//! pg_multixact: what the members of the multixacts that are alive say.
+//! pg_multixact: what the multixacts that are alive say, and their members.
 //!
 //! The pages have no checksum, so that a changed byte can only be told by a value that no server writes.
 
@@ -6,8 +6,8 @@ use crate::codes;
 use crate::context::Cx;
 use crate::finding::{Finding, Place};
 use crate::sink::Counters;
-use pgfsck_format::MultiXactOffset;
-use pgfsck_format::slru::{MemberStatus, Slru, member_count, multixact_member};
+use pgfsck_format::slru::{MemberStatus, Slru, member_count, multixact_member, multixact_offset};
+use pgfsck_format::{MultiXactId, MultiXactOffset};
 use pgfsck_volume::VolPath;
 
 /// Looks at every member from `first` up to `next`; of each page that has impossible ones the first is
@@ -55,5 +55,129 @@ pub fn check_members(cx: &Cx<'_>, first: MultiXactOffset, next: MultiXactOffset)
         }
         left -= here;
         at = (at + here) % end;
+    }
+}
+
+/// Looks at where the members of each multixact from `first` up to `next` begin: numbers and room for
+/// members are given out together (`GetNewMultiXactId`), so that both go upwards, and none is beyond
+/// `end`. 0 is a multixact that was never written. Of each page the first that does not fit is reported.
+pub fn check_offsets(
+    cx: &Cx<'_>,
+    first: MultiXactId,
+    next: MultiXactId,
+    begin: MultiXactOffset,
+    end: MultiXactOffset,
+) {
+    let slru = Slru::MultiXactOffsets;
+    let Some(per_page) = slru.entries_per_page(cx.fmt) else {
+        return;
+    };
+    let limit = member_count(begin, end, cx.fmt);
+    let distance = |offset: MultiXactOffset| member_count(begin, offset, cx.fmt);
+    let mut page = vec![0; cx.fmt.block_len()];
+    let mut left = u64::from(next.0.wrapping_sub(first.0));
+    let mut at = u64::from(first.0);
+    let mut order = Ascending::default();
+    while left > 0 && !cx.sink.observer().cancelled() {
+        let Some(place) = slru.locate(at, cx.fmt) else {
+            return;
+        };
+        let here = (per_page - place.entry).min(left).min(IDS - at);
+        let offset = place.page_offset(cx.fmt);
+        let path = VolPath::new(slru.dir(cx.fmt)).join(slru.segment_name(place.segment, cx.fmt));
+        let read = cx
+            .volume
+            .open(&path)
+            .and_then(|file| file.read_at(&mut page, offset));
+        if !read.is_ok_and(|got| got == page.len()) {
+            return;
+        }
+        Counters::add(&cx.sink.counters.bytes_read, page.len() as u64);
+        let mut wrong = None;
+        for (entry, id) in (place.entry..place.entry + here).zip(at..) {
+            let Some(offset) = multixact_offset(&page, entry, cx.fmt).filter(|o| o.0 != 0) else {
+                continue;
+            };
+            // Offsets before the first one are as far beyond the end as they can be.
+            let misfit = if offset.0 < begin.0 && cx.fmt.version().multixact_offset_bytes == 8 {
+                Some((id, offset))
+            } else if distance(offset) >= limit {
+                Some((id, offset))
+            } else {
+                order.next(id, offset, distance(offset))
+            };
+            wrong = wrong.or(misfit);
+        }
+        if let Some((id, found)) = wrong {
+            let message = format!(
+                "the members of multixact {id} begin where those of no multixact of its age do"
+            );
+            let at = Place::file(path).at_offset(offset);
+            let finding = Finding::new(&codes::SLRU_ENTRY_INVALID, at, message);
+            cx.sink.report(finding.values(
+                found.0,
+                format!("ascending, from {} to before {}", begin.0, end.0),
+            ));
+        }
+        left -= here;
+        at = (at + here) % IDS;
+    }
+}
+
+/// Multixact ids wrap around here, in the middle of no page.
+const IDS: u64 = 1 << 32;
+
+/// Tells which member of a sequence that should ascend does not fit.
+#[derive(Default)]
+struct Ascending {
+    /// The last two that ascended: each one's id, offset and distance.
+    last: Option<(u64, MultiXactOffset, u64)>,
+    before: u64,
+}
+
+impl Ascending {
+    /// Takes the next one; returns the one that does not fit: it, or the one before it if it would fit
+    /// without that.
+    fn next(
+        &mut self,
+        id: u64,
+        offset: MultiXactOffset,
+        distance: u64,
+    ) -> Option<(u64, MultiXactOffset)> {
+        let misfit = match self.last {
+            Some((_, _, last)) if distance > last => {
+                self.before = last;
+                None
+            }
+            Some((last_id, last_offset, _)) if distance > self.before => {
+                Some((last_id, last_offset))
+            }
+            Some(_) => return Some((id, offset)),
+            None => None,
+        };
+        self.last = Some((id, offset, distance));
+        misfit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn misfits(distances: &[u64]) -> Vec<u64> {
+        let mut order = Ascending::default();
+        (0..)
+            .zip(distances)
+            .filter_map(|(id, &d)| order.next(id, MultiXactOffset(d), d))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    #[test]
+    fn the_one_that_does_not_fit_is_named() {
+        assert_eq!(misfits(&[0, 2, 4, 6]), []);
+        assert_eq!(misfits(&[0, 2, 900, 6, 8]), [2]);
+        assert_eq!(misfits(&[0, 2, 4, 1, 8]), [3]);
+        assert_eq!(misfits(&[0, 2, 2, 4]), [2]);
     }
 }

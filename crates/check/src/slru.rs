@@ -108,6 +108,8 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) -> bool {
             );
             if cx.level >= Level::Structure && cx.standing().is_settled() {
                 multixacts::check_members(cx, first, point.next_multi_offset);
+                let (next, end) = (point.next_multi, point.next_multi_offset);
+                multixacts::check_offsets(cx, multi_from, next, first, end);
             }
         }
     }

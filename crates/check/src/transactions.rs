@@ -221,9 +221,9 @@ impl Contradictions {
             let path = dir.join(Slru::Xact.segment_name(segment, cx.fmt));
             let (first, number) = (&c.first, |n: Option<u64>| n.unwrap_or_default());
             let message = format!(
-                "{} of {relations} tables contradict it, the first is line pointer {} of block {} in {}: its {}",
+                "{} in {relations} tables contradict it, the first at line pointer {} of block {} in {}: its {}",
                 match c.tuples {
-                    1 => "1 row".to_owned(),
+                    1 => "a single row, which may itself be wrong,".to_owned(),
                     n => format!("{n} rows"),
                 },
                 number(first.item.map(|i| i.0.into())),

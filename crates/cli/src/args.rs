@@ -42,6 +42,8 @@ pub enum Command {
     Locate(LocateArgs),
     /// Explain blocks of one file: header, line pointers, tuples or entries, with their bytes.
     Page(PageArgs),
+    /// Say what became of transactions: committed, aborted, prepared, and when.
+    Xid(XidArgs),
     /// Read the write-ahead log: its segments, its records.
     Wal(WalArgs),
     /// Explain a finding's code.
@@ -247,6 +249,23 @@ pub struct LocateArgs {
     /// ([database.]schema.table).
     #[arg(value_name = "DATADIR|PATH|OID|NAME", required = true)]
     pub what: Vec<String>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// Arguments of `xid`.
+#[derive(Debug, Args)]
+pub struct XidArgs {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory (unless -D or PGDATA names it), then transaction ids: of 32 bits, as rows have them
+    /// (xmin, xmax), or of 64, as pg_current_xact_id() gives them.
+    #[arg(value_name = "DATADIR|XID", required = true)]
+    pub what: Vec<String>,
+    /// The numbers are multixacts: list their members.
+    #[arg(long)]
+    pub multixact: bool,
     /// How to print it.
     #[arg(long, value_enum, default_value = "text")]
     pub format: ListFormat,

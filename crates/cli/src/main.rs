@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Relations(args) => commands::relations::run(args),
         Command::Locate(args) => commands::locate::run(args),
         Command::Page(args) => commands::page::run(args),
+        Command::Xid(args) => commands::xid::run(args),
         Command::Wal(args) => commands::wal::run(args),
         Command::Explain(args) => commands::explain::run(args),
         Command::Completions(args) => commands::completions::run(args),

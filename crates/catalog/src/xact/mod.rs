@@ -6,12 +6,14 @@
 //! little, so that checks can share one [`Transactions`] between threads.
 
 mod commit_log;
+mod lookup;
 mod multi;
 mod prepared;
 mod slru;
 pub mod visibility;
 
 pub use commit_log::{CommitLog, XidStatus};
+pub use lookup::{Lookup, MultiStory, PreparedAs, XidFate, XidStory};
 pub use multi::{MultiXactEnd, MultiXacts, Unreadable};
 pub use prepared::PreparedTransactions;
 pub use visibility::{RowFate, RowTrust, RowVerdict};

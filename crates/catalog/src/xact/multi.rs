@@ -57,6 +57,38 @@ impl MultiXacts {
         volume: &dyn Volume,
         multi: MultiXactId,
     ) -> Result<Option<TransactionId>, Unreadable> {
+        let mut updater = None;
+        self.walk(volume, multi, |member| {
+            updater = member.status.is_update().then_some(member.xid);
+            updater.is_none()
+        })?;
+        Ok(updater)
+    }
+
+    /// All members, in the order of the log.
+    ///
+    /// # Errors
+    /// [`Unreadable`] if they cannot be had.
+    pub fn members(
+        &self,
+        volume: &dyn Volume,
+        multi: MultiXactId,
+    ) -> Result<Vec<MultiXactMember>, Unreadable> {
+        let mut members = Vec::new();
+        self.walk(volume, multi, |member| {
+            members.push(member);
+            true
+        })?;
+        Ok(members)
+    }
+
+    /// Hands the members to `each`, one after the other, until it has enough.
+    fn walk(
+        &self,
+        volume: &dyn Volume,
+        multi: MultiXactId,
+        mut each: impl FnMut(MultiXactMember) -> bool,
+    ) -> Result<(), Unreadable> {
         const NONE: MultiXactOffset = MultiXactOffset(0);
         let start = self.offset(volume, multi).ok_or(Unreadable)?;
         if start == NONE {
@@ -88,11 +120,11 @@ impl MultiXacts {
                 }
                 continue; // offset 0 is left empty when 32-bit offsets wrap
             }
-            if member.status.is_update() {
-                return Ok(Some(member.xid));
+            if !each(member) {
+                break;
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Where the members of `multi` start.

@@ -11,6 +11,7 @@ pub mod relations;
 pub mod relmap;
 mod sizes;
 pub mod wal;
+pub mod xid;
 
 use crate::args::DataDir;
 use crate::output::complain;
@@ -82,15 +83,20 @@ fn read_control(volume: &dyn Volume) -> anyhow::Result<(Recognised, ClusterForma
     Ok((recognised, fmt))
 }
 
-/// The catalog as the server would see it after its next start.
-fn load_catalog(volume: &dyn Volume) -> anyhow::Result<pgfsck_catalog::ClusterCatalog> {
-    let (recognised, fmt) = read_control(volume)?;
-    let control = &recognised.control;
+/// Whether nothing of what counts is only in the write-ahead log.
+fn was_stopped_cleanly(volume: &dyn Volume, control: &ControlFile) -> bool {
     let label = volume
         .read_small(&VolPath::new("backup_label"), 1 << 20)
         .ok();
     let label = label.and_then(|b| BackupLabel::parse(&b).ok());
-    let clean = control.state == pgfsck_format::control::DbState::ShutDown && label.is_none();
+    control.state == pgfsck_format::control::DbState::ShutDown && label.is_none()
+}
+
+/// The catalog as the server would see it after its next start.
+fn load_catalog(volume: &dyn Volume) -> anyhow::Result<pgfsck_catalog::ClusterCatalog> {
+    let (recognised, fmt) = read_control(volume)?;
+    let control = &recognised.control;
+    let clean = was_stopped_cleanly(volume, control);
     if !clean {
         complain(
             "note: the cluster was not stopped cleanly; rows that rest on the write-ahead log are as the files have them",
