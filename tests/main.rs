@@ -10,4 +10,5 @@ mod orphans;
 mod random_flips;
 mod recipes;
 mod untouched;
+mod xid;
 mod zoo;

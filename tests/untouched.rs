@@ -31,6 +31,8 @@ fn commands(data: &Path) -> Vec<Vec<String>> {
             "global/1261",
         ],
         vec!["locate", "--format", "json", data, "1259"],
+        vec!["xid", data, "1", "700", "1000000"],
+        vec!["xid", "--format", "json", "--multixact", data, "1"],
         vec!["explain", "page.checksum-mismatch"],
     ];
     for level in ["files", "pages", "structure", "deep"] {

@@ -6,8 +6,10 @@
 //! log is asked, and what it cannot say is no verdict.
 
 use crate::transactions::{Outcome, Outcomes};
-use pgfsck_format::MultiXactId;
 use pgfsck_format::heap::HeapTupleHeader;
+use pgfsck_format::item::ItemState;
+use pgfsck_format::page::Page;
+use pgfsck_format::{ClusterFormat, MultiXactId, OffsetNumber, TransactionId};
 
 /// Why a tuple of an all-visible page is not visible to everybody; `None` if it is, or nobody knows.
 pub fn invisible(tuple: &HeapTupleHeader<'_>, outcomes: &mut Outcomes<'_>) -> Option<&'static str> {
@@ -46,6 +48,18 @@ pub fn needs_freeze(tuple: &HeapTupleHeader<'_>) -> bool {
     } else {
         tuple.xmax().is_normal()
     };
-    let moved = tuple.moved() && pgfsck_format::TransactionId(tuple.cid()).is_normal();
+    let moved = tuple.moved() && TransactionId(tuple.cid()).is_normal();
     (!tuple.xmin_frozen() && tuple.xmin().is_normal()) || xmax || moved
+}
+
+/// The first tuple of a page that VACUUM would have something to freeze in.
+#[must_use]
+pub fn first_unfrozen(page: &Page<'_>, fmt: ClusterFormat) -> Option<OffsetNumber> {
+    let mut normal = page.items().filter(|(_, i)| i.state == ItemState::Normal);
+    let found = normal.find(|(_, item)| {
+        let bytes = page.item_bytes(*item);
+        let tuple = bytes.and_then(|b| HeapTupleHeader::new(b, fmt).ok());
+        tuple.is_some_and(|t| needs_freeze(&t))
+    });
+    found.map(|(number, _)| number)
 }

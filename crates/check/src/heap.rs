@@ -844,6 +844,7 @@ impl PageCheck for HeapCheck<'_, '_> {
         }
         s.line_pointers += t.line_pointers;
         s.visible_tuples += t.visible_tuples;
+        s.vm_compared += t.vm_compared;
         s.unfrozen.union(t.unfrozen);
         join(&mut s.contradictions, t.contradictions);
         self.held.append(later.held);

@@ -34,6 +34,8 @@ pub struct HeapSummary {
     pub line_pointers: u64,
     /// Tuples of all-visible pages that were asked whether everybody sees them.
     pub visible_tuples: u64,
+    /// Blocks whose bits in the visibility map were held against the page.
+    pub vm_compared: u64,
     /// Tuples that do not fit the relation's columns.
     pub misfits: u64,
     /// Blocks whose segment files are missing: half-open ranges.

@@ -13,6 +13,9 @@ use pgfsck_format::{BlockNumber, ClusterFormat};
 /// All-zero heap blocks of which a map's word is remembered.
 const MAX_ZEROED: usize = 4096;
 
+/// Wrongly all-frozen heap blocks that are remembered by one piece of a map's scan.
+const MAX_UNFROZEN: usize = 4096;
+
 /// Something that a map, or an index, says about the heap beyond what the heap has.
 #[derive(Debug, Clone)]
 pub struct Witness {
@@ -70,6 +73,10 @@ pub struct VmCheck<'h> {
     pub zeroed: Vec<(BlockNumber, Place)>,
     /// Heap blocks whose bits were compared, and those that contradict their pages.
     pub compared: (u64, u64),
+    /// Heap blocks that the map calls all-frozen, and that have a tuple that is not.
+    pub unfrozen: Vec<BlockNumber>,
+    /// How many more there are.
+    pub unfrozen_more: u64,
     /// Bits that contradict the heap's pages.
     pub held: Held,
 }
@@ -85,6 +92,8 @@ impl<'h> VmCheck<'h> {
             beyond: None,
             zeroed: Vec::new(),
             compared: (0, 0),
+            unfrozen: Vec::new(),
+            unfrozen_more: 0,
             held: Held::default(),
         }
     }
@@ -119,14 +128,17 @@ impl PageCheck for VmCheck<'_> {
                         "all-visible in the map, not on the page",
                         "PD_ALL_VISIBLE on the page",
                     ))
-                } else if bits.all_frozen && self.heap.unfrozen.contains(block) {
-                    Some((
-                        "all-frozen, and the page has a tuple that is not frozen",
-                        "all-frozen only where no tuple names a transaction",
-                    ))
                 } else {
                     None
                 };
+                if problem.is_none() && bits.all_frozen && self.heap.unfrozen.contains(block) {
+                    self.compared.1 += 1;
+                    if self.unfrozen.len() < MAX_UNFROZEN {
+                        self.unfrozen.push(block);
+                    } else {
+                        self.unfrozen_more += 1;
+                    }
+                }
                 if let Some((have, expect)) = problem {
                     self.compared.1 += 1;
                     let message =
@@ -141,6 +153,8 @@ impl PageCheck for VmCheck<'_> {
     fn merge(&mut self, later: Self) {
         Witness::merge(&mut self.beyond, later.beyond);
         self.zeroed.extend(later.zeroed);
+        self.unfrozen.extend(later.unfrozen);
+        self.unfrozen_more += later.unfrozen_more;
         self.compared = (
             self.compared.0 + later.compared.0,
             self.compared.1 + later.compared.1,

@@ -1,5 +1,6 @@
 //! What is inside a relation's files: each page by its kind, and a table against its maps and indexes.
 
+use crate::all_visible::first_unfrozen;
 use crate::budget::Share;
 use crate::codes;
 use crate::context::{Level, Standing};
@@ -23,6 +24,7 @@ use crate::values::Values;
 use pgfsck_catalog::{Persistence, RelKind, Relation};
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::attribute::{AttributeShape, TupleShape};
+use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ForkNumber};
 
 impl<'a> DatabasePass<'a> {
@@ -300,6 +302,7 @@ impl<'a> DatabasePass<'a> {
                 self.report_wrong_content(target, place, message, what, "a map of this table");
             } else {
                 vm.held.report(self.cx.sink);
+                self.report_unfrozen(target, &vm.unfrozen, vm.unfrozen_more);
             }
             if let Some(w) = vm.beyond {
                 heap.evidence
@@ -312,10 +315,45 @@ impl<'a> DatabasePass<'a> {
                     .entry(block)
                     .or_insert_with(|| "the visibility map has a bit for it".to_owned());
             }
+            heap.summary.vm_compared = compared;
         }
         if let Some(files) = self.files(target, ForkNumber::Fsm) {
             let fsm = scan(&self.cx, &files, || FsmCheck::new(self.cx.fmt, heap.blocks));
             heap.fsm_beyond = fsm.beyond;
+        }
+    }
+
+    /// Pages that the visibility map calls all-frozen, and that have a tuple that is not: each is read again for
+    /// its first such tuple, as they are few.
+    fn report_unfrozen(&self, target: &Target<'a>, blocks: &[BlockNumber], more: u64) {
+        let (cx, Some(files)) = (&self.cx, self.files(target, ForkNumber::Main)) else {
+            return;
+        };
+        let mut bytes = vec![0; cx.fmt.block_len()];
+        for &block in blocks {
+            let at = self.place_of_block(&files.place, &files, block);
+            let read = cx
+                .volume
+                .open(&at.path)
+                .and_then(|file| file.read_at(&mut bytes, at.offset.unwrap_or_default()));
+            if !read.is_ok_and(|got| got == bytes.len()) {
+                continue;
+            }
+            let item = Page::new(&bytes, block, cx.fmt)
+                .ok()
+                .and_then(|page| first_unfrozen(&page, cx.fmt));
+            let at = item.map_or_else(|| at.clone(), |item| at.at_item(item));
+            let what =
+                "the visibility map says that the page is all-frozen, and the tuple is not frozen";
+            let finding = Finding::new(&codes::VM_BIT_INVALID, at, what);
+            cx.sink.report(finding.values(
+                "a tuple that names a transaction",
+                "all-frozen only where no tuple does",
+            ));
+        }
+        if more > 0 {
+            cx.sink
+                .count_unlisted(&codes::VM_BIT_INVALID, Severity::Error, more);
         }
     }
 

@@ -280,3 +280,30 @@ pub fn denied(
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgfsck_format::OffsetNumber;
+
+    fn found(item: u16, tuples: u64) -> Contradiction {
+        Contradiction {
+            tuples,
+            first: Place::file(VolPath::new("base/5/16384")).at_item(OffsetNumber(item)),
+            xid: TransactionId(700),
+            says: "t_xmin is marked committed",
+            log: Outcome::Aborted,
+        }
+    }
+
+    #[test]
+    fn contradictions_are_counted_and_the_first_place_stays() {
+        let mut all = BySegment::new();
+        join(&mut all, [(0, found(7, 1))].into());
+        join(&mut all, [(0, found(3, 2)), (1, found(9, 1))].into());
+        join(&mut all, [(0, found(5, 4))].into());
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[&0].tuples, 7);
+        assert_eq!(all[&0].first.item, Some(OffsetNumber(3)));
+    }
+}
