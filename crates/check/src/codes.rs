@@ -789,6 +789,17 @@ pub static INDEX_TREE_INVALID: Problem = Problem {
     source: "access/nbtree, hash, gin, gist, spgist, brin; 9.6-19",
 };
 
+/// `index.order-invalid`.
+pub static INDEX_ORDER_INVALID: Problem = Problem {
+    name: "index.order-invalid",
+    severity: Severity::Error,
+    meaning: "Keys of an index are not in the order of its operator class: searches stop too early and miss rows, and a unique index lets duplicates in.",
+    checked: "The entries of each page against each other and against the page's high key; with --deep also the first key of each page against the high key of its left sibling. Only columns whose order follows from the bytes: numbers, times, uuid, bytea, enums, addresses and the like, and texts under C, POSIX and the builtin collations. Other collations and operator classes are not compared.",
+    innocent: "None after a clean stop. A library upgrade that changes a collation is not seen, because such collations are not compared.",
+    advice: "REINDEX rebuilds it. If the index is unique, look for duplicates in the table first.",
+    source: "bt_target_page_check, contrib/amcheck/verify_nbtree.c; 9.6-19",
+};
+
 /// `vm.bit-invalid`.
 pub static VM_BIT_INVALID: Problem = Problem {
     name: "vm.bit-invalid",
@@ -904,6 +915,7 @@ pub static ALL: &[&Problem] = &[
     &INDEX_ENTRY_INVALID,
     &INDEX_LINK_INVALID,
     &INDEX_TREE_INVALID,
+    &INDEX_ORDER_INVALID,
     &VM_BIT_INVALID,
     &HEAP_NOT_ALL_VISIBLE,
     &XACT_CONTRADICTED,

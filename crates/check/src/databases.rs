@@ -11,7 +11,8 @@ use crate::transactions::Inserters;
 use crate::values::Types;
 use crate::{orphans, relmaps};
 use pgfsck_catalog::{
-    Attributes, ClusterCatalog, Database, DatabaseCatalog, Enums, LostWhy, RowFate, descriptors,
+    Attributes, ClusterCatalog, Database, DatabaseCatalog, Enums, KeyTypes, LostWhy, RowFate,
+    descriptors,
 };
 use pgfsck_format::Oid;
 use pgfsck_format::datum::text::Charset;
@@ -46,9 +47,11 @@ impl Databases<'_> {
         let directory = list_relations(cx, Oid::PG_GLOBAL, Oid::INVALID, path.clone());
         relmaps::check(cx, &path, true, true, Some(&database));
         let source = self.catalog.database(self.catalog.shared_from);
-        let attributes = source.map_or_else(Attributes::default, |d| {
+        let (attributes, key_types) = source.map_or_else(Default::default, |d| {
             let relations = self.catalog.load_database(cx.volume, d);
-            self.catalog.load_attributes(cx.volume, d, &relations)
+            let attributes = self.catalog.load_attributes(cx.volume, d, &relations);
+            let key_types = self.catalog.load_key_types(cx.volume, d, &relations);
+            (attributes, key_types)
         });
         // Names in shared catalogs are in the encoding of the database that wrote them, whichever it was.
         let types = Types {
@@ -57,7 +60,12 @@ impl Databases<'_> {
             charset: Charset::AnyByte,
             fmt: cx.fmt,
         };
-        self.relations(&database, &self.catalog.shared, types, &[directory]);
+        self.relations(
+            &database,
+            &self.catalog.shared,
+            (types, &key_types),
+            &[directory],
+        );
     }
 
     /// Every database that pg_database lists, and every directory that it does not.
@@ -229,7 +237,13 @@ impl Databases<'_> {
             },
             fmt: cx.fmt,
         };
-        self.relations(named, &relations, types, &self.list(database.oid));
+        let key_types = self.catalog.load_key_types(cx.volume, database, &relations);
+        self.relations(
+            named,
+            &relations,
+            (types, &key_types),
+            &self.list(database.oid),
+        );
     }
 
     /// The relations of a database, then the files that none of them claims.
@@ -237,7 +251,7 @@ impl Databases<'_> {
         &self,
         database: &Arc<DatabaseRef>,
         catalog: &DatabaseCatalog,
-        types: Types<'_>,
+        (types, key_types): (Types<'_>, &KeyTypes),
         directories: &[RelationDirectory],
     ) {
         let pass = DatabasePass {
@@ -246,6 +260,7 @@ impl Databases<'_> {
             catalog,
             attributes: types.attributes,
             types,
+            key_types,
             directories,
             unreachable: &self.directories.unreachable,
             paths: self.catalog.paths,

@@ -8,7 +8,9 @@ use crate::heap_summary::{HeapSummary, ItemFate};
 use crate::held::Held;
 use crate::index_entries::Entries;
 use crate::index_page::{self, Contradiction};
+use crate::index_tree::btree::BtreeTree;
 use crate::index_tree::{Tree, TreeCheck};
+use crate::key_order::KeyOrder;
 use crate::maps::Witness;
 use crate::scan::PageCheck;
 use pgfsck_format::access::brin::{BrinMeta, revmap};
@@ -21,6 +23,7 @@ use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber, Oid};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// All-zero blocks of the table that are remembered with an entry that points to them.
 const MAX_ZEROED: usize = 4096;
@@ -130,6 +133,16 @@ impl<'h> IndexCheck<'h> {
     pub fn keyed(self, first_column: Option<Oid>) -> Self {
         let tree = Tree::new(self.am, first_column);
         Self { tree, ..self }
+    }
+
+    /// The same for a B-tree whose keys are ordered so; `deep` also holds keys of different pages against each
+    /// other.
+    #[must_use]
+    pub fn ordered(mut self, keys: Option<Arc<KeyOrder>>, deep: bool) -> Self {
+        if let Tree::Btree(tree) = &mut self.tree {
+            *tree = BtreeTree::ordered(keys, deep);
+        }
+        self
     }
 
     /// Where one entry leads.

@@ -5,7 +5,7 @@
 //! concluded from what leads to them or past them.
 
 mod brin;
-mod btree;
+pub mod btree;
 mod forest;
 mod gin;
 mod gist;
@@ -16,7 +16,7 @@ mod spgist;
 use crate::context::Cx;
 use crate::finding::Place;
 use crate::held::Held;
-use crate::scan::ForkFiles;
+use crate::scan::{ForkFiles, SegmentFile};
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, Oid};
@@ -29,8 +29,24 @@ pub struct End<'e> {
     pub files: &'e ForkFiles<'e>,
     /// How many blocks it has.
     pub blocks: u32,
-    /// Database and relation, for findings.
-    pub place: &'e Place,
+}
+
+impl End<'_> {
+    /// The segment file that holds a block.
+    fn segment(&self, block: u32) -> Option<&SegmentFile> {
+        let number = block / self.cx.fmt.segment_blocks.max(1);
+        self.files.segments.iter().find(|s| s.segment == number)
+    }
+
+    /// Reads a block again; `None` if that fails, which the scan would have reported.
+    pub(crate) fn read(&self, block: u32) -> Option<Vec<u8>> {
+        let per_segment = self.cx.fmt.segment_blocks.max(1);
+        let file = self.cx.volume.open(&self.segment(block)?.path).ok()?;
+        let mut bytes = vec![0; self.cx.fmt.block_len()];
+        let at = u64::from(block % per_segment) * u64::from(self.cx.fmt.block_size);
+        let got = file.read_at(&mut bytes, at).ok()?;
+        (got == bytes.len()).then_some(bytes)
+    }
 }
 
 /// The check of one access method's pages against each other.
@@ -45,7 +61,7 @@ pub trait TreeCheck: Sized {
     fn merge(&mut self, later: Self);
 
     /// Holds the pages against each other; only called where all pages are of one time.
-    fn finish(self, end: &End<'_>, held: &mut Held);
+    fn finish(&mut self, end: &End<'_>, held: &mut Held);
 }
 
 /// The summary of an index, by its access method.
@@ -114,7 +130,7 @@ impl TreeCheck for Tree {
         }
     }
 
-    fn finish(self, end: &End<'_>, held: &mut Held) {
+    fn finish(&mut self, end: &End<'_>, held: &mut Held) {
         each!(self, t => t.finish(end, held));
     }
 }

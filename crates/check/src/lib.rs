@@ -27,6 +27,7 @@ mod index_entries;
 mod index_page;
 mod index_tree;
 mod inventory;
+mod key_order;
 mod live_rows;
 mod maps;
 mod multixacts;

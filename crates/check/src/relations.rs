@@ -16,7 +16,7 @@ use crate::suspicions::Suspicions;
 use crate::transactions::Inserters;
 use crate::values::Types;
 use pgfsck_catalog::{
-    Attributes, DatabaseCatalog, Paths, Persistence, RelKind, Relation, Transactions,
+    Attributes, DatabaseCatalog, KeyTypes, Paths, Persistence, RelKind, Relation, Transactions,
 };
 use pgfsck_format::{ForkNumber, Oid, RelFileLocator};
 use rayon::prelude::*;
@@ -35,6 +35,8 @@ pub struct DatabasePass<'a> {
     pub attributes: &'a Attributes,
     /// What its values are held against.
     pub types: Types<'a>,
+    /// What orders the keys of its indexes.
+    pub key_types: &'a KeyTypes,
     /// Its directories, one per tablespace.
     pub directories: &'a [RelationDirectory],
     /// Tablespaces that cannot be reached.

@@ -11,6 +11,7 @@ use crate::heap_against_index::{IndexedRows, blocks_per_part};
 use crate::index::{Heap, IndexCheck};
 use crate::index_entries::{Entries, Expected, KeyMatch};
 use crate::index_tree::{End, TreeCheck};
+use crate::key_order::KeyOrder;
 use crate::live_rows::{RowFold, RowPlan, Seen};
 use crate::maps::{FsmCheck, VmCheck};
 use crate::proof::Fact;
@@ -26,6 +27,7 @@ use pgfsck_format::access::AccessMethod;
 use pgfsck_format::attribute::{AttributeShape, TupleShape};
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ForkNumber};
+use std::sync::Arc;
 
 impl<'a> DatabasePass<'a> {
     /// A table, its maps and its indexes, each against the others.
@@ -511,6 +513,8 @@ impl<'a> DatabasePass<'a> {
         });
         let first_column = self.attributes.of(target.relation.oid).first();
         let first_column = first_column.filter(|_| shape.known).map(|a| a.typid);
+        let order = self.key_order(target.relation, am).filter(|_| shape.known);
+        let deep = self.cx.level >= Level::Deep;
         let check = scan(&self.cx, &files, || {
             let heap = follow.map(|h| Heap {
                 summary: &h.summary,
@@ -521,6 +525,7 @@ impl<'a> DatabasePass<'a> {
                 .keyed(first_column)
                 .under(files.standing)
                 .with_entries(entries)
+                .ordered(order.clone(), deep)
         });
         self.prove_pages(target);
         if files.standing == Standing::Discarded || !judged {
@@ -533,6 +538,15 @@ impl<'a> DatabasePass<'a> {
         target.proof.say(Fact::Links, why(settled));
         target.proof.say(Fact::Rows, why(follow.is_some()));
         self.judge_index(target, &files, check, against.as_ref(), evidence);
+    }
+
+    /// How a B-tree's keys are ordered, if the catalogs prove it.
+    fn key_order(&self, relation: &Relation, am: AccessMethod) -> Option<Arc<KeyOrder>> {
+        let index = self.catalog.index(relation.oid);
+        let index = index.filter(|_| am == AccessMethod::Btree)?;
+        let list = self.attributes.all_of(relation)?;
+        let order = KeyOrder::new(&index, list, self.attributes, self.key_types, self.cx.fmt)?;
+        Some(Arc::new(order))
     }
 
     /// Whether an index must agree with its table: it is kept up by inserts, and is logged.
@@ -581,7 +595,6 @@ impl<'a> DatabasePass<'a> {
                 cx: &self.cx,
                 files,
                 blocks,
-                place,
             };
             check.tree.finish(&end, &mut check.held);
         }

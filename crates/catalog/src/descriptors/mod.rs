@@ -5,6 +5,7 @@
 //! major: `tables.rs` holds the rows, [`Layout`] is one of them resolved for one cluster, and
 //! [`verify`] asks the cluster itself whether the rows are right.
 
+mod keys;
 mod tables;
 mod twophase;
 mod verify;
@@ -91,12 +92,16 @@ pub static PG_TABLESPACE: Catalog = tables::PG_TABLESPACE;
 pub static PG_AM: Catalog = tables::PG_AM;
 /// `pg_enum`: the values of enum types.
 pub static PG_ENUM: Catalog = tables::PG_ENUM;
+/// `pg_opclass`: how keys of indexes are compared.
+pub static PG_OPCLASS: Catalog = keys::PG_OPCLASS;
+/// `pg_collation`: how texts are.
+pub static PG_COLLATION: Catalog = keys::PG_COLLATION;
 
 /// A TOAST table: they all have the same columns.
 pub static PG_TOAST: Catalog = tables::PG_TOAST;
 
 /// All catalogs that are described here.
-pub static ALL: [&Catalog; 9] = [
+pub static ALL: [&Catalog; 11] = [
     &PG_CLASS,
     &PG_ATTRIBUTE,
     &PG_TYPE,
@@ -105,6 +110,8 @@ pub static ALL: [&Catalog; 9] = [
     &PG_NAMESPACE,
     &PG_TABLESPACE,
     &PG_AM,
+    &PG_OPCLASS,
+    &PG_COLLATION,
     &PG_ENUM,
 ];
 

@@ -9,16 +9,16 @@
 use super::{Catalog, Column, Type};
 use pgfsck_format::Major::{V9_6, V10, V11, V12, V14, V15, V16, V17, V18};
 
-const BOOL: Type = Type::new(16, 1, b'c');
-const CHAR: Type = Type::new(18, 1, b'c');
-const NAME: Type = Type::new(19, 64, b'c');
+pub(super) const BOOL: Type = Type::new(16, 1, b'c');
+pub(super) const CHAR: Type = Type::new(18, 1, b'c');
+pub(super) const NAME: Type = Type::new(19, 64, b'c');
 const INT2: Type = Type::new(21, 2, b's');
-const INT4: Type = Type::new(23, 4, b'i');
+pub(super) const INT4: Type = Type::new(23, 4, b'i');
 const REGPROC: Type = Type::new(24, 4, b'i');
-const OID: Type = Type::new(26, 4, b'i');
+pub(super) const OID: Type = Type::new(26, 4, b'i');
 const XID: Type = Type::new(28, 4, b'i');
-const FLOAT4: Type = Type::new(700, 4, b'i');
-const TEXT: Type = Type::new(25, -1, b'i');
+pub(super) const FLOAT4: Type = Type::new(700, 4, b'i');
+pub(super) const TEXT: Type = Type::new(25, -1, b'i');
 const INT2VECTOR: Type = Type::new(22, -1, b'i');
 const BYTEA: Type = Type::new(17, -1, b'i');
 const OIDVECTOR: Type = Type::new(30, -1, b'i');
@@ -30,7 +30,7 @@ const ACLITEM_ARRAY: Type = Type::new(1034, -1, b'd');
 const ANYARRAY: Type = Type::new(2277, -1, b'd');
 
 /// A `NOT NULL` column.
-const fn req(name: &'static str, typ: Type, attnums: &'static [u8]) -> Column {
+pub(super) const fn req(name: &'static str, typ: Type, attnums: &'static [u8]) -> Column {
     Column {
         name,
         typ,
@@ -40,7 +40,7 @@ const fn req(name: &'static str, typ: Type, attnums: &'static [u8]) -> Column {
 }
 
 /// A column that may be null.
-const fn opt(name: &'static str, typ: Type, attnums: &'static [u8]) -> Column {
+pub(super) const fn opt(name: &'static str, typ: Type, attnums: &'static [u8]) -> Column {
     Column {
         name,
         typ,

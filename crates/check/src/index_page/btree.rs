@@ -1,13 +1,14 @@
 //! B-trees: `access/nbtree/nbtpage.c`, and `bt_target_page_check` of `contrib/amcheck/verify_nbtree.c`.
 
 use super::{
-    Verdict, ascending, each_item, emptied, known_flags, magic, meta_is_first, not_itself,
-    same_size, unless, version,
+    Contradiction, Verdict, ascending, each_item, emptied, known_flags, magic, meta_is_first,
+    not_itself, same_size, unless, version,
 };
 use pgfsck_format::access::btree::{
     self, BTREE_MAGIC, BtreeMeta, BtreeOpaque, TupleKind, classify, posting_tids,
 };
 use pgfsck_format::access::tuple::IndexTuple;
+use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
 
 /// Flags, level, siblings and entries of one page.
@@ -26,6 +27,14 @@ pub fn btree(page: &Page<'_>) -> Verdict {
     }
     not_itself(page, [opaque.prev, opaque.next])?;
     let leaf = opaque.is_leaf();
+    storage(page)?;
+    // Only an empty leaf is marked, and its high key is kept (`_bt_mark_page_halfdead`).
+    unless(
+        !opaque.is_ignored() || page.item_count() <= 1,
+        "the page is marked as half-dead and holds entries",
+        format_args!("{} line pointers", page.item_count()),
+        "at most 1",
+    )?;
     unless(
         opaque.is_ignored() || leaf == (opaque.level == 0),
         "leaves are on level 0, and all other pages above",
@@ -61,4 +70,23 @@ pub fn btree(page: &Page<'_>) -> Verdict {
             ),
         }
     })
+}
+
+/// Every line pointer has a tuple: those of entries that go are taken away (`PageIndexMultiDelete`;
+/// `PageGetItemIdCareful` of `contrib/amcheck`).
+fn storage(page: &Page<'_>) -> Verdict {
+    for (number, item) in page.items() {
+        let kept = matches!(item.state, ItemState::Normal | ItemState::Dead) && item.length > 0;
+        unless(
+            kept,
+            "a line pointer has no storage",
+            format_args!("{:?}, {} bytes", item.state, item.length),
+            "a tuple",
+        )
+        .map_err(|c| Contradiction {
+            item: Some(number),
+            ..c
+        })?;
+    }
+    Ok(())
 }

@@ -136,7 +136,7 @@ impl TreeCheck for BrinTree {
         self.pages += later.pages;
     }
 
-    fn finish(self, end: &End<'_>, held: &mut Held) {
+    fn finish(&mut self, end: &End<'_>, held: &mut Held) {
         let Some(meta) = self.meta.filter(|_| self.linked().beyond == 0) else {
             return;
         };

@@ -242,7 +242,7 @@ impl TreeCheck for GinTree {
         self.pages += later.pages;
     }
 
-    fn finish(self, end: &End<'_>, held: &mut Held) {
+    fn finish(&mut self, end: &End<'_>, held: &mut Held) {
         if self.linked().beyond > 0 {
             return;
         }

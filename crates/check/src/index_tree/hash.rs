@@ -105,7 +105,7 @@ impl TreeCheck for HashTree {
         self.pages += later.pages;
     }
 
-    fn finish(self, end: &End<'_>, held: &mut Held) {
+    fn finish(&mut self, end: &End<'_>, held: &mut Held) {
         let page = self
             .meta
             .as_deref()

@@ -148,7 +148,7 @@ impl TreeCheck for SpGistTree {
         self.pages += later.pages;
     }
 
-    fn finish(self, end: &End<'_>, held: &mut Held) {
+    fn finish(&mut self, end: &End<'_>, held: &mut Held) {
         if self.linked().beyond > 0 {
             return;
         }

@@ -6,9 +6,11 @@
 pub mod array;
 pub mod bits;
 pub mod chunk;
+pub mod compare;
 pub mod dates;
 pub mod digits;
 pub mod jsonb;
+mod numeric;
 pub mod ranges;
 pub mod text;
 pub mod tsvector;

@@ -1,0 +1,182 @@
+//! What the catalogs of a database say of the order of keys: operator classes, collations, enums.
+//!
+//! Only rows that are proven are here. A row that is lost makes an order unknown, never wrong.
+
+use crate::cluster::{ClusterCatalog, Database};
+use crate::database::DatabaseCatalog;
+use crate::descriptors::{Catalog, PG_COLLATION, PG_ENUM, PG_OPCLASS};
+use crate::lost::{Losses, LostWhy};
+use crate::names::UTF8;
+use crate::names::decode_name;
+use crate::row::Row;
+use crate::scan::{Source, scan};
+use crate::xact::RowFate;
+use pgfsck_format::Oid;
+use pgfsck_format::control::ControlFile;
+use pgfsck_volume::{VolPath, Volume};
+use std::collections::{HashMap, HashSet};
+
+/// `btree` in pg_am.
+const BTREE_AM: Oid = Oid(403);
+/// The schema `pg_catalog`: operator classes of other schemas may compare as they like.
+const PG_CATALOG: Oid = Oid(11);
+/// `DEFAULT_COLLATION_OID`: the database's own.
+const DEFAULT_COLLATION: Oid = Oid(100);
+/// `C_COLLATION_OID` and `POSIX_COLLATION_OID`.
+const C_COLLATIONS: [Oid; 2] = [Oid(950), Oid(951)];
+/// Labels of enums that are remembered: 16 bytes each.
+const MAX_LABELS: usize = 1 << 20;
+/// `PG_CONTROL_FILE_SIZE`, the size of the file.
+const MAX_CONTROL_BYTES: u64 = 8192;
+
+/// How keys are ordered in a database.
+#[derive(Debug, Clone, Default)]
+pub struct KeyTypes {
+    /// B-tree operator classes of PostgreSQL's own, by OID.
+    opclasses: HashMap<Oid, String>,
+    /// Collations under which texts are ordered by their bytes.
+    bytewise: HashSet<Oid>,
+    /// Type, OID and `enumsortorder` of each label of an enum, sorted.
+    labels: Vec<(Oid, Oid, f32)>,
+    /// Whether times are stored as floating-point numbers (`--disable-integer-datetimes`, before 10).
+    pub float_times: bool,
+}
+
+impl KeyTypes {
+    /// `opcname` of a B-tree operator class in pg_catalog; `None` for others.
+    #[must_use]
+    pub fn opclass(&self, oid: Oid) -> Option<&str> {
+        self.opclasses.get(&oid).map(String::as_str)
+    }
+
+    /// Whether texts of that collation are ordered by their bytes: C, POSIX and the builtin provider, in all
+    /// of whose locales that is so (`pg_newlocale_from_collation`, `pg_strncoll`).
+    #[must_use]
+    pub fn is_bytewise(&self, collation: Oid) -> bool {
+        C_COLLATIONS.contains(&collation) || self.bytewise.contains(&collation)
+    }
+
+    /// The labels of an enum: OID and `enumsortorder`.
+    pub fn labels_of(&self, typid: Oid) -> impl Iterator<Item = (Oid, f32)> {
+        let of = |l: &(Oid, Oid, f32)| l.0;
+        let from = self.labels.partition_point(|l| of(l) < typid);
+        let own = self.labels.get(from..).unwrap_or_default().iter();
+        own.take_while(move |l| l.0 == typid).map(|l| (l.1, l.2))
+    }
+}
+
+/// Whether a locale of the C library compares bytes (`lc_collate_is_c`).
+fn is_c(locale: &str) -> bool {
+    locale == "C" || locale == "POSIX"
+}
+
+impl ClusterCatalog {
+    /// Reads what orders the keys of a database whose relations are loaded.
+    #[must_use]
+    pub fn load_key_types(
+        &self,
+        volume: &dyn Volume,
+        database: &Database,
+        relations: &DatabaseCatalog,
+    ) -> KeyTypes {
+        let source = self.source(volume);
+        let mut out = KeyTypes::default();
+        let by_default = match database.provider {
+            'c' => database.collate.as_deref().is_some_and(is_c),
+            'b' => true,
+            _ => false,
+        };
+        if by_default && database.trust.is_proven() {
+            out.bytewise.insert(DEFAULT_COLLATION);
+        }
+        opclasses(source, relations, &mut out);
+        collations(source, relations, &mut out);
+        labels(source, relations, &mut out);
+        out.float_times = volume
+            .read_small(&VolPath::new("global/pg_control"), MAX_CONTROL_BYTES)
+            .ok()
+            .and_then(|bytes| ControlFile::decode(&bytes).ok())
+            .and_then(|file| file.control.enable_int_times)
+            .is_some_and(|integer| !integer.get());
+        out
+    }
+}
+
+/// Calls `each` for every row of a catalog that counts and is proven; what is lost is reported by those who
+/// audit the catalog itself.
+fn proven(
+    source: Source<'_>,
+    relations: &DatabaseCatalog,
+    catalog: &'static Catalog,
+    each: &mut dyn FnMut(&Row<'_>) -> Result<(), LostWhy>,
+) {
+    let Some(locator) = relations
+        .relation(Oid(catalog.oid))
+        .filter(|r| r.trust.is_proven())
+        .and_then(|r| r.locator())
+    else {
+        return;
+    };
+    let layout = catalog.layout(source.fmt);
+    let mut losses = Losses::new();
+    scan(source, &layout, locator, &mut losses, &mut |row| {
+        if row.verdict.fate == RowFate::Live && row.verdict.trust.is_proven() {
+            each(row)?;
+        }
+        Ok(())
+    });
+}
+
+fn opclasses(source: Source<'_>, relations: &DatabaseCatalog, out: &mut KeyTypes) {
+    let layout = PG_OPCLASS.layout(source.fmt);
+    let oid = layout.optional("oid");
+    let [method, name, namespace] =
+        ["opcmethod", "opcname", "opcnamespace"].map(|n| layout.column(n));
+    proven(source, relations, &PG_OPCLASS, &mut |row| {
+        if row.oid_at(method)? == BTREE_AM && row.oid_at(namespace)? == PG_CATALOG {
+            let name = decode_name(&row.name(name)?, UTF8);
+            out.opclasses.insert(row.oid(oid)?, name);
+        }
+        Ok(())
+    });
+}
+
+fn collations(source: Source<'_>, relations: &DatabaseCatalog, out: &mut KeyTypes) {
+    let layout = PG_COLLATION.layout(source.fmt);
+    let oid = layout.optional("oid");
+    let provider = layout.optional("collprovider");
+    let deterministic = layout.optional("collisdeterministic");
+    let collate = layout.column("collcollate");
+    proven(source, relations, &PG_COLLATION, &mut |row| {
+        let provider = provider.map_or(Ok(b'c'), |c| row.u8(c))?;
+        if !deterministic.map_or(Ok(true), |c| row.bool(c))? {
+            return Ok(());
+        }
+        let bytewise = match provider {
+            b'b' => true,
+            b'c' => match row.datum(collate)?.bytes() {
+                Some(bytes) => is_c(&decode_name(bytes, UTF8)),
+                None => false,
+            },
+            _ => false,
+        };
+        if bytewise {
+            out.bytewise.insert(row.oid(oid)?);
+        }
+        Ok(())
+    });
+}
+
+fn labels(source: Source<'_>, relations: &DatabaseCatalog, out: &mut KeyTypes) {
+    let layout = PG_ENUM.layout(source.fmt);
+    let oid = layout.optional("oid");
+    let [typid, sort] = ["enumtypid", "enumsortorder"].map(|n| layout.column(n));
+    proven(source, relations, &PG_ENUM, &mut |row| {
+        if out.labels.len() < MAX_LABELS {
+            let place = f32::from_bits(row.u32(sort)?);
+            out.labels.push((row.oid_at(typid)?, row.oid(oid)?, place));
+        }
+        Ok(())
+    });
+    out.labels.sort_by_key(|l| (l.0, l.1));
+}

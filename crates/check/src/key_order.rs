@@ -1,0 +1,189 @@
+//! How the keys of an index are ordered, as far as the catalogs prove it and the bytes decide it.
+//!
+//! Each key column has a comparison, or a reason why it has none. Columns are compared from the first on
+//! until one differs; where that is one without a comparison, the order is not known, and nobody is accused.
+
+mod plan;
+mod tuple;
+
+pub use plan::Undecided;
+pub use tuple::KeyTuple;
+
+use pgfsck_format::attribute::{AttributeShape, Datum};
+use pgfsck_format::bytes::ByteOrder;
+use pgfsck_format::datum::compare::Order;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// How the values of one column are compared.
+#[derive(Debug, Clone, PartialEq)]
+enum Comparison {
+    /// By their bytes.
+    Known(Order),
+    /// An enum: `enumsortorder` by the label's OID; labels with even OIDs are in the order of their OIDs.
+    Enum(HashMap<u32, f32>),
+    /// Not at all, and why.
+    Undecided(Undecided),
+}
+
+/// One key column.
+#[derive(Debug, Clone, PartialEq)]
+struct Column {
+    comparison: Comparison,
+    /// `INDOPTION_DESC`.
+    descending: bool,
+    /// `INDOPTION_NULLS_FIRST`.
+    nulls_first: bool,
+}
+
+/// The order of an index's keys.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyOrder {
+    /// Key columns.
+    columns: Vec<Column>,
+    /// The shapes of the key columns.
+    shapes: Vec<AttributeShape>,
+    order: ByteOrder,
+    /// The width of the first column in bytes, if it has a fixed one and a comparison: then most pairs are
+    /// decided without walking the tuples.
+    quick: Option<(Order, usize)>,
+    /// `indisunique` of a valid index whose columns all have an order or equal bytes.
+    pub unique: bool,
+    /// `indnullsnotdistinct`.
+    pub nulls_not_distinct: bool,
+}
+
+/// The order of two keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysCompared {
+    /// Of the columns that both have; `None` if it is not known.
+    pub ordering: Option<Ordering>,
+    /// Whether a column was NULL in both.
+    pub null: bool,
+}
+
+impl KeyOrder {
+    /// The number of key columns.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// For each key column, why its order is not known.
+    pub fn undecided(&self) -> impl Iterator<Item = Option<&Undecided>> {
+        self.columns.iter().map(|c| match &c.comparison {
+            Comparison::Undecided(why) => Some(why),
+            _ => None,
+        })
+    }
+
+    /// The order of two tuples as a B-tree has it (`_bt_compare`): by their key columns, one that was truncated
+    /// away coming first, and where they all agree and `tids` says so by heap TID, a missing one first.
+    #[inline]
+    #[must_use]
+    pub fn compare(&self, a: &KeyTuple<'_>, b: &KeyTuple<'_>, tids: bool) -> Option<Ordering> {
+        let keys = self.compare_keys(a, b).ordering?;
+        if keys != Ordering::Equal {
+            return Some(keys);
+        }
+        let present = a.natts.cmp(&b.natts);
+        if present != Ordering::Equal || !tids {
+            return Some(present);
+        }
+        Some(a.tid.cmp(&b.tid))
+    }
+
+    /// The order of the columns that both tuples have.
+    #[inline]
+    #[must_use]
+    pub fn compare_keys(&self, a: &KeyTuple<'_>, b: &KeyTuple<'_>) -> KeysCompared {
+        let natts = a.natts.min(b.natts);
+        if let Some((order, width)) = self.quick
+            && natts > 0
+            && let (Some(x), Some(y)) = (a.leading(width), b.leading(width))
+            && let Some(ordering) = order.compare_bytes(x, y, self.order)
+            && ordering != Ordering::Equal
+        {
+            let ordering = match self.columns.first() {
+                Some(c) if c.descending => ordering.reverse(),
+                _ => ordering,
+            };
+            return KeysCompared {
+                ordering: Some(ordering),
+                null: false,
+            };
+        }
+        self.walk(a, b, natts)
+    }
+
+    /// Compares column by column.
+    fn walk(&self, a: &KeyTuple<'_>, b: &KeyTuple<'_>, natts: usize) -> KeysCompared {
+        let mut null = false;
+        let unknown = |null| KeysCompared {
+            ordering: None,
+            null,
+        };
+        let pairs = a.values(&self.shapes).zip(b.values(&self.shapes));
+        for (column, (x, y)) in self.columns.iter().zip(pairs).take(natts) {
+            let (Ok((_, x)), Ok((_, y))) = (x, y) else {
+                return unknown(null);
+            };
+            let ordering = match (x == Datum::Null, y == Datum::Null) {
+                (true, true) => {
+                    null = true;
+                    continue;
+                }
+                (true, false) => nulls(column.nulls_first),
+                (false, true) => nulls(column.nulls_first).reverse(),
+                (false, false) => match column.compare(&x, &y, self.order) {
+                    Some(o) if column.descending => o.reverse(),
+                    Some(o) => o,
+                    None => return unknown(null),
+                },
+            };
+            if ordering != Ordering::Equal {
+                return KeysCompared {
+                    ordering: Some(ordering),
+                    null,
+                };
+            }
+        }
+        KeysCompared {
+            ordering: Some(Ordering::Equal),
+            null,
+        }
+    }
+}
+
+/// Where a NULL stands against a value.
+fn nulls(first: bool) -> Ordering {
+    if first {
+        Ordering::Less
+    } else {
+        Ordering::Greater
+    }
+}
+
+impl Column {
+    /// The ascending order of two values.
+    #[inline]
+    fn compare(&self, a: &Datum<'_>, b: &Datum<'_>, order: ByteOrder) -> Option<Ordering> {
+        match &self.comparison {
+            Comparison::Known(by) => by.compare(a, b, order),
+            // Equal bytes are equal values in any order.
+            _ if a == b => Some(Ordering::Equal),
+            Comparison::Enum(places) => {
+                let oid = |d: &Datum<'_>| match d {
+                    Datum::Fixed(bytes) => Some(order.u32(*bytes.first_chunk()?)),
+                    _ => None,
+                };
+                let (a, b) = (oid(a)?, oid(b)?);
+                if a % 2 == 0 && b % 2 == 0 {
+                    return Some(a.cmp(&b));
+                }
+                places.get(&a)?.partial_cmp(places.get(&b)?)
+            }
+            Comparison::Undecided(_) => None,
+        }
+    }
+}
