@@ -17,6 +17,7 @@ use crate::context::Cx;
 use crate::finding::Place;
 use crate::held::Held;
 use crate::scan::{ForkFiles, SegmentFile};
+pub use links::Linked;
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, Oid};
@@ -105,6 +106,21 @@ impl Tree {
             AccessMethod::Gist => Self::Gist(gist::GistTree::new(first_column)),
             AccessMethod::SpGist => Self::SpGist(spgist::SpGistTree::default()),
             AccessMethod::Brin => Self::Brin(brin::BrinTree::default()),
+        }
+    }
+}
+
+impl Tree {
+    /// How far the pages are held against each other at the end; a B-tree's say so themselves.
+    #[must_use]
+    pub fn linked(&self) -> Option<Linked> {
+        match self {
+            Self::Btree(_) => None,
+            Self::Hash(t) => Some(t.linked()),
+            Self::Gin(t) => Some(t.linked()),
+            Self::Gist(t) => Some(t.linked()),
+            Self::SpGist(t) => Some(t.linked()),
+            Self::Brin(t) => Some(t.linked()),
         }
     }
 }

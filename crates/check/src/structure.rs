@@ -596,6 +596,12 @@ impl<'a> DatabasePass<'a> {
                 files,
                 blocks,
             };
+            if let Some(linked) = check.tree.linked().filter(|l| l.beyond > 0) {
+                let why = "pages and links beyond the memory for holding them against each other";
+                let path = files.segments.first().map(|s| s.path.clone());
+                let path = path.unwrap_or_else(|| place.path.clone());
+                self.cx.sink.skip(path, format!("{} {why}", linked.beyond));
+            }
             check.tree.finish(&end, &mut check.held);
         }
         let bad = check.held.blocks();

@@ -6,7 +6,8 @@ use super::{
 };
 use pgfsck_format::access::gist::{self, GistOpaque, TUPLE_IS_INVALID};
 use pgfsck_format::access::spgist::{
-    self, InnerTuple, LeafChains, LeafTuple, SPGIST_MAGIC, SpGistMeta, SpGistOpaque, TupleState,
+    self, DEAD_TUPLE_BYTES, InnerTuple, LeafChains, LeafTuple, SPGIST_MAGIC, SpGistMeta,
+    SpGistOpaque, TupleState, tuple_state,
 };
 use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::page::Page;
@@ -51,6 +52,17 @@ pub fn spgist(page: &Page<'_>) -> Verdict {
     }
     let (fmt, count) = (page.format(), page.item_count());
     each_item(page, |number, item, bytes| {
+        let state = tuple_state(bytes, fmt.order);
+        if state.is_some_and(|state| state != TupleState::Live) {
+            // spgFormDeadTuple makes all of them of one size.
+            let size = LeafTuple::decode(bytes, fmt.order).map_or(0, |tuple| tuple.size);
+            return unless(
+                size == DEAD_TUPLE_BYTES && u32::from(item.length) == size,
+                "a tuple that is not live has another size than such tuples have",
+                format_args!("{size} bytes, by its line pointer {}", item.length),
+                format_args!("{DEAD_TUPLE_BYTES} bytes"),
+            );
+        }
         if !opaque.is_leaf() {
             return match InnerTuple::decode(bytes, fmt) {
                 Ok(Some(tuple)) => {

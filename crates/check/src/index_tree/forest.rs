@@ -132,12 +132,16 @@ impl<'t> Forest<'t> {
             wrong.item(down.from, down.item, what, have, expect);
         };
         let child = "a page that no other downlink leads to";
+        if to.0 == 0 {
+            self.blind = true; // said where the page's links were looked at
+            return;
+        }
         if to == root || to == down.from {
             let what = "a downlink leads to its own page or to the root";
             return refuse(what, format!("block {to}"), child);
         }
         let Some((i, vertex)) = self.find(to) else {
-            if self.is_lost(to, wrong) || to.0 == 0 {
+            if self.is_lost(to, wrong) {
                 self.blind = true;
                 return;
             }

@@ -113,7 +113,7 @@ impl TreeCheck for HashTree {
         let Some(meta) = page.as_ref().and_then(|p| HashMeta::decode(p).ok()) else {
             return;
         };
-        if self.nodes.beyond() > 0 {
+        if self.linked().beyond > 0 {
             return;
         }
         let mut judge = Judge {
@@ -348,13 +348,17 @@ impl Judge<'_, '_, '_> {
         }
     }
 
-    /// Pages that no bucket's chain has led to.
+    /// Pages that no bucket's chain has led to; of a chain's rest only the first.
     fn overflow(&mut self) {
         if self.blind || self.wrong.any() {
             return;
         }
         for (node, reached) in self.tree.nodes.list().iter().zip(&self.reached) {
-            if !reached {
+            let before = self.node(node.prev).filter(|_| node.is(flags::OVERFLOW));
+            let follows = before.is_some_and(|(i, before)| {
+                before.next == node.block && self.reached.get(i) == Some(&false)
+            });
+            if !reached && !follows {
                 self.wrong.page(
                     node.block,
                     "no bucket's chain leads to the page",

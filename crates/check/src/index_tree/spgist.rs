@@ -52,6 +52,12 @@ pub struct SpGistTree {
     pages: u64,
 }
 
+/// Pages that are named for being of the other tree.
+const MAX_NAMED: usize = 16;
+
+/// Links between the two trees that are looked at.
+const MAX_BETWEEN: usize = 4096;
+
 /// The roots: of values, and of null values.
 const ROOTS: [BlockNumber; 2] = [SPGIST_ROOT, SPGIST_NULL_ROOT];
 
@@ -77,18 +83,42 @@ impl SpGistTree {
         });
     }
 
-    /// The two roots are each of their tree.
-    fn check_roots(&self, wrong: &mut Wrong<'_, '_>) {
-        for ((root, seen), nulls) in ROOTS.into_iter().zip(self.roots).zip([false, true]) {
-            if seen.is_some_and(|is| is != nulls) {
-                let tree = |nulls| if nulls { "null values" } else { "values" };
-                wrong.page(
-                    root,
-                    "a root is of the other tree by its flags",
-                    format_args!("the tree of {}", tree(!nulls)),
-                    format_args!("the tree of {}", tree(nulls)),
-                );
+    /// Pages of one tree that lead to pages of the other: named is the page that explains most of it.
+    fn check_trees(&self, mut between: Vec<(BlockNumber, BlockNumber)>, wrong: &mut Wrong<'_, '_>) {
+        let what = "a page is of the other tree than those around it, by its flag of null values";
+        let mut named: Vec<BlockNumber> = ROOTS
+            .into_iter()
+            .zip(self.roots)
+            .zip([false, true])
+            .filter(|((_, seen), nulls)| seen.is_some_and(|is| is != *nulls))
+            .map(|((root, _), _)| root)
+            .collect();
+        between.truncate(MAX_BETWEEN);
+        between.sort_unstable();
+        between.dedup();
+        let mut ends: Vec<BlockNumber> = between.iter().flat_map(|(a, b)| [*a, *b]).collect();
+        ends.sort_unstable();
+        let mut often: Vec<(usize, BlockNumber)> = ends
+            .chunk_by(|a, b| a == b)
+            .filter_map(|run| Some((run.len(), *run.first()?)))
+            .filter(|(_, page)| !ROOTS.contains(page))
+            .collect();
+        // Of two pages with one link between them it is the child.
+        let is_child = |page: &BlockNumber| between.iter().any(|(_, to)| to == page);
+        often.sort_by_cached_key(|(times, page)| (usize::MAX - times, !is_child(page)));
+        for (_, page) in often {
+            let open = between.iter().any(|(a, b)| {
+                (*a == page || *b == page) && !named.contains(a) && !named.contains(b)
+            });
+            if open {
+                named.push(page);
             }
+            if named.len() > MAX_NAMED {
+                break;
+            }
+        }
+        for page in named {
+            wrong.page(page, what, "the one tree", "the other tree");
         }
     }
 }
@@ -153,7 +183,7 @@ impl TreeCheck for SpGistTree {
             return;
         }
         let mut wrong = Wrong::new(end, held);
-        self.check_roots(&mut wrong);
+        let mut between = Vec::new();
         let targets = self.targets.list();
         let mut reached = vec![false; targets.len()];
         let mut blind = ROOTS.iter().any(|root| self.lost.contains(*root));
@@ -180,7 +210,8 @@ impl TreeCheck for SpGistTree {
             let what = if std::mem::replace(reached, true) {
                 "two nodes lead to one tuple"
             } else if target.nulls != down.nulls {
-                "a node leads to a tuple of the other tree"
+                between.push((down.from, down.to));
+                continue;
             } else if ROOTS.contains(&down.to) {
                 "a node leads to a root"
             } else {
@@ -190,6 +221,7 @@ impl TreeCheck for SpGistTree {
             let expect = "a tuple of the same tree that no other node leads to";
             wrong.item(down.from, down.item, what, have, expect);
         }
+        self.check_trees(between, &mut wrong);
         if blind || wrong.any() {
             return;
         }

@@ -46,6 +46,8 @@ pub const SPGIST_NULL_ROOT: BlockNumber = BlockNumber(2);
 pub const OPAQUE_BYTES: usize = 8;
 /// Pairs of block and free bytes in the meta page (`SPGIST_CACHED_PAGES`).
 pub const CACHED_PAGES: usize = 8;
+/// `SGDTSIZE`: bytes of every tuple that is not live.
+pub const DEAD_TUPLE_BYTES: u32 = 16;
 /// Bytes of a leaf or dead tuple's head, up to and with its TID.
 const HEAD_BYTES: usize = 12;
 /// Bytes of an inner tuple's header.

@@ -9,6 +9,7 @@ pub mod chunk;
 pub mod compare;
 pub mod dates;
 pub mod digits;
+pub mod hash_code;
 pub mod jsonb;
 mod numeric;
 pub mod ranges;
