@@ -35,6 +35,7 @@ mod read;
 mod relation;
 mod row;
 mod scan;
+mod sequences;
 mod shared;
 mod toast;
 pub mod xact;
@@ -51,6 +52,7 @@ pub use map_file::MapFile;
 pub use names::{NameRef, Names, decode_name, decode_text};
 pub use paths::Paths;
 pub use relation::{Am, HEAP_AM, Persistence, RelKind, Relation};
+pub use sequences::Sequences;
 pub use xact::{
     CommitLog, Lookup, MultiStory, MultiXactEnd, MultiXacts, PreparedAs, PreparedTransactions,
     RowFate, RowTrust, RowVerdict, Stop, Transactions, XidFate, XidStatus, XidStory,

@@ -74,6 +74,11 @@ impl<'a> Row<'a> {
         self.u32(place).map(u32::cast_signed)
     }
 
+    pub(crate) fn i64(&self, place: Column) -> Result<i64, LostWhy> {
+        self.array(place)
+            .map(|b| self.fmt.order.u64(b).cast_signed())
+    }
+
     pub(crate) fn oid_at(&self, place: Column) -> Result<Oid, LostWhy> {
         self.u32(place).map(Oid)
     }

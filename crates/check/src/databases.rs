@@ -12,7 +12,7 @@ use crate::values::Types;
 use crate::{orphans, relmaps};
 use pgfsck_catalog::{
     Attributes, ClusterCatalog, Database, DatabaseCatalog, Enums, KeyTypes, LostWhy, RowFate,
-    descriptors,
+    Sequences, descriptors,
 };
 use pgfsck_format::Oid;
 use pgfsck_format::datum::text::Charset;
@@ -57,6 +57,7 @@ impl Databases<'_> {
         let types = Types {
             attributes: &attributes,
             enums: &Enums::default(),
+            sequences: &Sequences::default(),
             charset: Charset::AnyByte,
             fmt: cx.fmt,
         };
@@ -230,6 +231,9 @@ impl Databases<'_> {
         let types = Types {
             attributes: &attributes,
             enums: &self.catalog.load_enums(cx.volume, &relations),
+            sequences: &self
+                .catalog
+                .load_sequences(cx.volume, &relations, &attributes),
             charset: if listed {
                 Charset::of(database.encoding)
             } else {

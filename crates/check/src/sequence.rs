@@ -10,6 +10,8 @@ use pgfsck_format::{BlockNumber, ClusterFormat};
 /// The check of a sequence's only page.
 pub struct SequenceCheck {
     fmt: ClusterFormat,
+    /// Its least and its greatest value, where pg_sequence says.
+    bounds: Option<(i64, i64)>,
     /// What is wrong with it.
     pub held: Vec<Finding>,
     /// Whether its page was seen, sound or not.
@@ -21,11 +23,12 @@ pub struct SequenceCheck {
 }
 
 impl SequenceCheck {
-    /// A check for this format.
+    /// A check for this format, and for these bounds of its value.
     #[must_use]
-    pub fn new(fmt: ClusterFormat) -> Self {
+    pub fn new(fmt: ClusterFormat, bounds: Option<(i64, i64)>) -> Self {
         Self {
             fmt,
+            bounds,
             held: Vec::new(),
             seen: false,
             zero: false,
@@ -84,7 +87,18 @@ impl PageCheck for SequenceCheck {
                     "0 or 1".into(),
                 );
             }
-            Ok(_) => {}
+            Ok(row) => {
+                // ALTER SEQUENCE, setval and nextval all keep the value within (`init_params`).
+                if let Some((min, max)) = self.bounds
+                    && !(min..=max).contains(&row.last_value)
+                {
+                    hold(
+                        "the sequence's last value is outside of its bounds",
+                        row.last_value.to_string(),
+                        format!("{min} to {max}, by pg_sequence"),
+                    );
+                }
+            }
         }
     }
 

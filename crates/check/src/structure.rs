@@ -428,7 +428,10 @@ impl<'a> DatabasePass<'a> {
 
     /// The one page of a sequence, or of its init fork.
     fn examine_sequence_fork(&self, target: &Target<'a>, files: &ForkFiles<'_>) {
-        let check = scan(&self.cx, files, || SequenceCheck::new(self.cx.fmt));
+        let known = files.standing.is_settled() && target.relation.trust.is_proven();
+        let bounds = self.types.sequences.bounds(target.relation.oid);
+        let bounds = bounds.filter(|_| known);
+        let check = scan(&self.cx, files, || SequenceCheck::new(self.cx.fmt, bounds));
         if files.standing == Standing::Discarded {
             return;
         }

@@ -9,7 +9,7 @@ mod rule;
 
 pub use rule::Rule;
 
-use pgfsck_catalog::{Attribute, Attributes, Enums, Relation};
+use pgfsck_catalog::{Attribute, Attributes, Enums, Relation, Sequences};
 use pgfsck_format::attribute::TupleShape;
 use pgfsck_format::datum::Misfit;
 use pgfsck_format::datum::text::Charset;
@@ -28,6 +28,8 @@ pub struct Types<'a> {
     pub attributes: &'a Attributes,
     /// The values of its enum types.
     pub enums: &'a Enums,
+    /// The bounds of its sequences.
+    pub sequences: &'a Sequences,
     /// Its encoding.
     pub charset: Charset,
     /// The cluster's format.

@@ -96,6 +96,8 @@ pub static PG_ENUM: Catalog = tables::PG_ENUM;
 pub static PG_OPCLASS: Catalog = keys::PG_OPCLASS;
 /// `pg_collation`: how texts are.
 pub static PG_COLLATION: Catalog = keys::PG_COLLATION;
+/// `pg_sequence`: the parameters of sequences. Not in every major, so not in [`ALL`].
+pub static PG_SEQUENCE: Catalog = tables::PG_SEQUENCE;
 
 /// A TOAST table: they all have the same columns.
 pub static PG_TOAST: Catalog = tables::PG_TOAST;

@@ -14,10 +14,11 @@ pub(super) const CHAR: Type = Type::new(18, 1, b'c');
 pub(super) const NAME: Type = Type::new(19, 64, b'c');
 const INT2: Type = Type::new(21, 2, b's');
 pub(super) const INT4: Type = Type::new(23, 4, b'i');
+const INT8: Type = Type::new(20, 8, b'd');
 const REGPROC: Type = Type::new(24, 4, b'i');
 pub(super) const OID: Type = Type::new(26, 4, b'i');
 const XID: Type = Type::new(28, 4, b'i');
-pub(super) const FLOAT4: Type = Type::new(700, 4, b'i');
+const FLOAT4: Type = Type::new(700, 4, b'i');
 pub(super) const TEXT: Type = Type::new(25, -1, b'i');
 const INT2VECTOR: Type = Type::new(22, -1, b'i');
 const BYTEA: Type = Type::new(17, -1, b'i');
@@ -327,6 +328,27 @@ pub(super) const PG_ENUM: Catalog = Catalog {
         req("enumtypid",     OID,    &[ 1,  2]),
         req("enumsortorder", FLOAT4, &[ 2,  3]),
         req("enumlabel",     NAME,   &[ 3,  4]),
+    ],
+};
+
+/// `pg_sequence`, from 10 on.
+#[rustfmt::skip]
+pub(super) const PG_SEQUENCE: Catalog = Catalog {
+    name: "pg_sequence",
+    oid: 2224,
+    key_index: 5002,
+    shared: false,
+    mapped: false,
+    layouts: &[V10],
+    columns: &[
+        req("seqrelid",     OID,  &[1]),
+        req("seqtypid",     OID,  &[2]),
+        req("seqstart",     INT8, &[3]),
+        req("seqincrement", INT8, &[4]),
+        req("seqmax",       INT8, &[5]),
+        req("seqmin",       INT8, &[6]),
+        req("seqcache",     INT8, &[7]),
+        req("seqcycle",     BOOL, &[8]),
     ],
 };
 
