@@ -37,6 +37,7 @@ mod row;
 mod scan;
 mod sequences;
 mod shared;
+mod stream;
 mod toast;
 pub mod xact;
 
@@ -53,6 +54,7 @@ pub use names::{NameRef, Names, decode_name, decode_text};
 pub use paths::Paths;
 pub use relation::{Am, HEAP_AM, Persistence, RelKind, Relation};
 pub use sequences::Sequences;
+pub use stream::{CatalogColumn, CatalogReader, CatalogRow, CatalogRows};
 pub use xact::{
     CommitLog, Lookup, MultiStory, MultiXactEnd, MultiXacts, PreparedAs, PreparedTransactions,
     RowFate, RowTrust, RowVerdict, Stop, Transactions, XidFate, XidStatus, XidStory,

@@ -5,12 +5,14 @@ use crate::lost::LostWhy;
 use crate::xact::RowVerdict;
 use pgfsck_format::attribute::{Attributes, Datum};
 use pgfsck_format::heap::HeapTupleHeader;
-use pgfsck_format::{ClusterFormat, Oid, TransactionId};
+use pgfsck_format::{ByteOrder, ClusterFormat, ItemPointer, Oid, TransactionId};
 
 /// A tuple of a catalog, with its fate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'a> {
     pub(crate) tuple: HeapTupleHeader<'a>,
+    /// Where it lies.
+    pub(crate) tid: ItemPointer,
     pub(crate) verdict: RowVerdict,
     pub(crate) layout: &'a Layout,
     fmt: ClusterFormat,
@@ -22,6 +24,7 @@ pub(crate) struct Row<'a> {
 impl<'a> Row<'a> {
     pub(crate) fn new(
         tuple: HeapTupleHeader<'a>,
+        tid: ItemPointer,
         verdict: RowVerdict,
         layout: &'a Layout,
         fmt: ClusterFormat,
@@ -33,6 +36,7 @@ impl<'a> Row<'a> {
         };
         Self {
             tuple,
+            tid,
             verdict,
             layout,
             fmt,
@@ -100,6 +104,11 @@ impl<'a> Row<'a> {
         }
         .filter(|oid| oid.is_valid())
         .ok_or(LostWhy::Column { column: "oid" })
+    }
+
+    /// The byte order of its numbers.
+    pub(crate) fn order(&self) -> ByteOrder {
+        self.fmt.order
     }
 
     /// Walks all columns, for those whose place depends on the ones before.

@@ -127,7 +127,7 @@ fn row(
 ) -> Result<(), LostWhy> {
     let tuple = HeapTupleHeader::new(bytes, source.fmt)?;
     let verdict = source.xacts.judge(source.volume, &tuple, tid);
-    let row = Row::new(tuple, verdict, layout, source.fmt);
+    let row = Row::new(tuple, tid, verdict, layout, source.fmt);
     match each(&row) {
         // What is dead may be unreadable: nobody misses it.
         Err(_) if !matters(verdict.fate) => Ok(()),

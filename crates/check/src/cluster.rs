@@ -1,5 +1,6 @@
 //! A cluster whose format is known: everything that is not a relation's file, then its databases.
 
+use crate::catalog_rules::CatalogRules;
 use crate::codes;
 use crate::context::{Cx, Level, Stop};
 use crate::databases::{Databases, report_losses};
@@ -71,15 +72,21 @@ impl Examination<'_> {
             contradictions: Contradictions::default(),
         };
         let suspicions = Suspicions::new(cx, self.control, log_bytes);
+        let rules = CatalogRules::new(*cx, &catalog, &inserters);
         let databases = Databases {
             cx: *cx,
             catalog: &catalog,
             directories: &directories,
             inserters: &inserters,
             suspicions: &suspicions,
+            rules: rules.as_ref(),
         };
         rayon::join(|| databases.shared(), || databases.all());
         inserters.contradictions.report(cx);
+        if let Some(rules) = rules {
+            let c = rules.finish();
+            eprintln!("{c:?}");
+        }
         suspicions.resolve(cx, self.control);
     }
 

@@ -635,6 +635,39 @@ pub static CATALOG_UNREADABLE: Problem = Problem {
     source: "catalog/pg_class.h",
 };
 
+/// `catalog.reference-broken`.
+pub static CATALOG_REFERENCE_BROKEN: Problem = Problem {
+    name: "catalog.reference-broken",
+    severity: Severity::Error,
+    meaning: "A row of a system catalog refers to a row of another that is not there: a column to its table, an index to its operator class, an object to its schema or owner. The server fails where it follows the reference (\"cache lookup failed\", \"could not open relation with OID\"); as a warning, only a DROP, a dump or an ALTER will meet it.",
+    checked: "After a clean stop, at level structure. The OIDs of the rows that count are collected per catalog, and the references of every other row that counts are looked up in them. References to one missing row are one finding, at the worst of them. A catalog of which a row could not be read is no evidence.",
+    innocent: "Columns that a healthy server lets dangle are not asked: the grantor of a membership, commutators and negators, operators and collations of statistics, initial privileges, security labels.",
+    advice: "Copy the directory first. If the row that is referred to was lost with a page, restore that page's file. Otherwise find out what was dropped; a dangling row can be deleted by a superuser with allow_system_table_mods, and the rest dumped and loaded into a new cluster.",
+    source: "BKI_LOOKUP in include/catalog/pg_*.h; DECLARE_FOREIGN_KEY; catalog/dependency.c; 9.6-19",
+};
+
+/// `catalog.row-invalid`.
+pub static CATALOG_ROW_INVALID: Problem = Problem {
+    name: "catalog.row-invalid",
+    severity: Severity::Error,
+    meaning: "A row of a system catalog says something that no server writes, or contradicts another row: an unknown kind, a column number beyond the table's columns, a type of another length than its column, a second row of the same OID or name.",
+    checked: "After a clean stop, at level structure: letters against those that exist; numbers of columns against relnatts; columns against their types; kinds of relations against who refers to them; types against their relations and array types; relfrozenxid and relminmxid against pg_database; OIDs and names for their uniqueness.",
+    innocent: "None: an aborted or unfinished change leaves rows that do not count.",
+    advice: "Copy the directory first. Compare the row with a backup, or with the same object in another database. Dump what can be dumped and load it into a new cluster.",
+    source: "include/catalog/pg_*.h; regress/sql/type_sanity.sql, opr_sanity.sql; vac_update_datfrozenxid, commands/vacuum.c; 9.6-19",
+};
+
+/// `catalog.row-missing`.
+pub static CATALOG_ROW_MISSING: Problem = Problem {
+    name: "catalog.row-missing",
+    severity: Severity::Error,
+    meaning: "A relation is described by pg_class, and a row that it cannot do without is not there: a column in pg_attribute, its row in pg_index, pg_sequence, pg_foreign_table or pg_partitioned_table, or the rule that is a view's query. The server cannot open the relation (\"pg_attribute catalog is missing 1 attribute(s) for relation OID\").",
+    checked: "After a clean stop, at level structure, if no row of the catalog was lost: the columns of each relation are counted against relnatts, system columns too; each index, sequence, foreign table, partitioned table and view is looked for in the catalog of its kind.",
+    innocent: "None: relation and row are made and dropped in one transaction.",
+    advice: "Copy the directory first. The row may be lost with a page, or deleted by a transaction whose fate is recorded wrongly: see the other findings. If a backup has it, restore; otherwise the row can be inserted by hand, and the relation be dumped.",
+    source: "RelationBuildTupleDesc and RelationInitIndexAccessInfo, utils/cache/relcache.c; DefineQueryRewrite, rewrite/rewriteDefine.c; 9.6-19",
+};
+
 /// `heap.line-pointer-invalid`.
 pub static HEAP_LINE_POINTER_INVALID: Problem = Problem {
     name: "heap.line-pointer-invalid",
@@ -901,6 +934,9 @@ pub static ALL: &[&Problem] = &[
     &WAL_SYSID_MISMATCH,
     &CATALOG_LAYOUT_UNKNOWN,
     &CATALOG_UNREADABLE,
+    &CATALOG_REFERENCE_BROKEN,
+    &CATALOG_ROW_INVALID,
+    &CATALOG_ROW_MISSING,
     &HEAP_LINE_POINTER_INVALID,
     &HEAP_TUPLE_INVALID,
     &HEAP_ATTRIBUTE_INVALID,

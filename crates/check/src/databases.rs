@@ -1,5 +1,6 @@
 //! The databases of a cluster: those that pg_database lists, and directories that it does not.
 
+use crate::catalog_rules::CatalogRules;
 use crate::codes;
 use crate::context::{Cx, Stop};
 use crate::finding::{DatabaseRef, Finding, Place, Severity};
@@ -33,6 +34,8 @@ pub struct Databases<'a> {
     pub inserters: &'a Inserters<'a>,
     /// What the write-ahead log is to be asked.
     pub suspicions: &'a Suspicions,
+    /// The rules between catalogs, if they apply.
+    pub rules: Option<&'a CatalogRules<'a>>,
 }
 
 impl Databases<'_> {
@@ -53,6 +56,9 @@ impl Databases<'_> {
             let key_types = self.catalog.load_key_types(cx.volume, d, &relations);
             (attributes, key_types)
         });
+        if let Some(rules) = self.rules {
+            rules.shared(&attributes, &database);
+        }
         // Names in shared catalogs are in the encoding of the database that wrote them, whichever it was.
         let types = Types {
             attributes: &attributes,
@@ -227,6 +233,9 @@ impl Databases<'_> {
             } else {
                 Attributes::default() // nothing is held against columns that are described wrongly
             };
+        if let Some(rules) = self.rules {
+            rules.database(database, &relations, &attributes, named);
+        }
         let listed = self.catalog.database(database.oid).is_some();
         let types = Types {
             attributes: &attributes,

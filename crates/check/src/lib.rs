@@ -10,6 +10,7 @@ mod all_visible;
 pub mod audit;
 mod blocks;
 pub mod budget;
+mod catalog_rules;
 mod chains;
 mod cluster;
 pub mod codes;

@@ -6,10 +6,12 @@
 //! [`verify`] asks the cluster itself whether the rows are right.
 
 mod keys;
+mod system;
 mod tables;
 mod twophase;
 mod verify;
 
+pub use system::{SYSTEM, system, system_by_oid};
 pub use twophase::TwoPhaseLayout;
 pub use verify::{Mismatch, verify};
 
@@ -183,30 +185,11 @@ pub struct Layout {
 impl Layout {
     fn new(catalog: &'static Catalog, fmt: ClusterFormat) -> Self {
         let columns = catalog.columns_of(fmt.major);
-        let mut next = Some(0usize);
-        let places = columns
-            .iter()
-            .enumerate()
-            .map(|(index, c)| {
-                let offset = next
-                    .filter(|_| c.not_null)
-                    .map(|at| at.next_multiple_of(usize::from(c.typ.shape(fmt).align.max(1))));
-                next = match (offset, usize::try_from(c.typ.len)) {
-                    (Some(at), Ok(len)) => Some(at + len),
-                    _ => None,
-                };
-                Place {
-                    index,
-                    offset,
-                    typ: c.typ,
-                }
-            })
-            .collect();
-        let has_oid = catalog.columns.iter().any(|c| c.name == "oid");
+        let places = places(columns.iter().map(|c| (c.not_null, c.typ)), fmt);
         let oid_column = columns.iter().any(|c| c.name == "oid");
         Self {
             catalog,
-            oid_in_header: has_oid && !oid_column,
+            oid_in_header: catalog.has_oid() && !oid_column,
             shapes: columns.iter().map(|c| c.typ.shape(fmt)).collect(),
             columns,
             places,
@@ -219,6 +202,23 @@ impl Layout {
         let index = self.columns.iter().position(|c| c.name == name)?;
         self.places.get(index).copied()
     }
+}
+
+/// Where columns lie that follow each other, each with whether it is `NOT NULL`, and its type.
+fn places(columns: impl Iterator<Item = (bool, Type)>, fmt: ClusterFormat) -> Vec<Place> {
+    let mut next = Some(0usize);
+    let mut out = Vec::new();
+    for (index, (not_null, typ)) in columns.enumerate() {
+        let offset = next
+            .filter(|_| not_null)
+            .map(|at| at.next_multiple_of(usize::from(typ.shape(fmt).align.max(1))));
+        next = match (offset, usize::try_from(typ.len)) {
+            (Some(at), Ok(len)) => at.checked_add(len),
+            _ => None,
+        };
+        out.push(Place { index, offset, typ });
+    }
+    out
 }
 
 #[cfg(test)]

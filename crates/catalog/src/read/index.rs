@@ -145,13 +145,13 @@ fn unusable(column: Column) -> LostWhy {
 }
 
 /// The `int2` that [`int2vector`] put into the low half.
-fn low_half(n: u32) -> i16 {
+pub(crate) fn low_half(n: u32) -> i16 {
     let [a, b, _, _] = n.to_le_bytes();
     i16::from_le_bytes([a, b])
 }
 
 /// `oidvector`: a one-dimensional array without nulls, see [`elements`].
-fn oidvector(datum: Datum<'_>, order: ByteOrder) -> Option<Vec<u32>> {
+pub(crate) fn oidvector(datum: Datum<'_>, order: ByteOrder) -> Option<Vec<u32>> {
     let (bytes, count) = elements(datum, order)?;
     let (words, _) = bytes.as_chunks::<4>();
     let list: Vec<u32> = words.iter().take(count).map(|b| order.u32(*b)).collect();
@@ -159,7 +159,7 @@ fn oidvector(datum: Datum<'_>, order: ByteOrder) -> Option<Vec<u32>> {
 }
 
 /// `int2vector`, each element in the low half of a word.
-fn int2vector(datum: Datum<'_>, order: ByteOrder) -> Option<Vec<u32>> {
+pub(crate) fn int2vector(datum: Datum<'_>, order: ByteOrder) -> Option<Vec<u32>> {
     let (bytes, count) = elements(datum, order)?;
     let (halves, _) = bytes.as_chunks::<2>();
     let list: Vec<u32> = halves

@@ -1,6 +1,6 @@
 //! Reading one database's catalogs: its map, pg_class, and what pg_class places.
 
-mod index;
+pub(crate) mod index;
 mod pg_class;
 
 use crate::database::{DatabaseCatalog, find};
