@@ -15,14 +15,18 @@ use crate::row::{Column, Row};
 use crate::scan::scan_with_index;
 use crate::xact::RowFate;
 use pgfsck_format::attribute::Datum;
+use pgfsck_format::varlena::Varlena;
 use pgfsck_format::{
-    BlockNumber, ForkNumber, ItemPointer, MultiXactId, Oid, RelFileLocator, TransactionId,
+    BlockNumber, ByteOrder, ForkNumber, ItemPointer, MultiXactId, Oid, RelFileLocator,
+    TransactionId,
 };
 use pgfsck_volume::{VolPath, Volume};
 use std::collections::BTreeMap;
 
 /// `PG_CATALOG_NAMESPACE`.
 const PG_CATALOG: Oid = Oid(11);
+/// The longest vector or array that is unpacked: 255 elements of 4 bytes and the array's header fit.
+const MAX_LIST_BYTES: usize = 2048;
 /// `BTREE_AM_OID`.
 const BTREE: Oid = Oid(403);
 
@@ -276,16 +280,14 @@ impl CatalogRow<'_> {
         Ok(matches!(datum, Datum::Null | Datum::Missing))
     }
 
-    /// An `oidvector` or an `oid[]`, empty if null; `None` if it is compressed, TOASTed, or of a shape that no
+    /// An `oidvector` or an `oid[]`, empty if null; `None` if it is TOASTed, or of a shape that no
     /// catalog has.
     ///
     /// # Errors
     /// If a column before it cannot be found.
     pub fn oids(&self, column: CatalogColumn) -> Result<Option<Vec<Oid>>, LostWhy> {
-        Ok(match self.row.datum(column.0)? {
-            Datum::Null | Datum::Missing => Some(Vec::new()),
-            datum => oidvector(datum, self.row.order()).map(|v| v.into_iter().map(Oid).collect()),
-        })
+        let list = self.list(column, oidvector)?;
+        Ok(list.map(|v| v.into_iter().map(Oid).collect()))
     }
 
     /// An `int2vector` or an `int2[]`; as [`CatalogRow::oids`].
@@ -293,11 +295,24 @@ impl CatalogRow<'_> {
     /// # Errors
     /// If a column before it cannot be found.
     pub fn numbers(&self, column: CatalogColumn) -> Result<Option<Vec<i16>>, LostWhy> {
+        let list = self.list(column, int2vector)?;
+        Ok(list.map(|v| v.into_iter().map(low_half).collect()))
+    }
+
+    /// The elements of a vector or an array, unpacked if it is compressed.
+    fn list(
+        &self,
+        column: CatalogColumn,
+        decode: fn(Datum<'_>, ByteOrder) -> Option<Vec<u32>>,
+    ) -> Result<Option<Vec<u32>>, LostWhy> {
+        let order = self.row.order();
         Ok(match self.row.datum(column.0)? {
             Datum::Null | Datum::Missing => Some(Vec::new()),
-            datum => {
-                int2vector(datum, self.row.order()).map(|v| v.into_iter().map(low_half).collect())
+            Datum::Varlena(value) => {
+                let bytes = value.detoast_inline(MAX_LIST_BYTES).ok();
+                bytes.and_then(|b| decode(Datum::Varlena(Varlena::Plain(&b)), order))
             }
+            datum => decode(datum, order),
         })
     }
 }

@@ -9,6 +9,7 @@
 
 mod classes;
 mod columns;
+mod contradictions;
 mod depends;
 mod missing;
 mod oids;
@@ -20,12 +21,15 @@ use crate::codes;
 use crate::codes::Problem;
 use crate::context::{Cx, Level};
 use crate::finding::{DatabaseRef, Finding, Place, RelationRef, Severity};
-use crate::held::Held;
+use crate::sink::Counters;
 use crate::transactions::Inserters;
 use classes::{COMPANIONS, Classes};
+use contradictions::Contradictions;
 use missing::{Missing, Referrer};
 use oids::{OidSets, Undecided};
-use pgfsck_catalog::descriptors::{Catalog, PG_CLASS, system, system_by_oid};
+use pgfsck_catalog::descriptors::{
+    Catalog, PG_ATTRIBUTE, PG_CLASS, PG_TYPE, system, system_by_oid,
+};
 use pgfsck_catalog::{
     Attributes, CatalogReader, CatalogRow, CatalogRows, ClusterCatalog, Database, DatabaseCatalog,
     LostWhy,
@@ -36,31 +40,37 @@ use std::sync::{Arc, Mutex, PoisonError};
 use table::{RULES, Reference};
 
 /// What was looked up, and what could not be decided.
-#[derive(Debug, Clone, Default)]
-pub struct CatalogCoverage {
+#[derive(Default)]
+struct Coverage {
     /// Catalogs that were read whole, each once per database.
-    pub catalogs: u64,
-    /// Rows whose columns were looked at.
-    pub rows: u64,
+    catalogs: u64,
     /// References that were looked up.
-    pub references: u64,
+    references: u64,
     /// References, and rules, that were not decided, by why.
-    pub undecided: BTreeMap<&'static str, u64>,
+    undecided: BTreeMap<&'static str, u64>,
 }
 
-impl CatalogCoverage {
+impl Coverage {
     fn undecided(&mut self, why: Undecided) {
         *self.undecided.entry(why.words()).or_default() += 1;
     }
 
     fn add(&mut self, other: &Self) {
         self.catalogs += other.catalogs;
-        self.rows += other.rows;
         self.references += other.references;
         for (why, n) in &other.undecided {
             *self.undecided.entry(why).or_default() += n;
         }
     }
+}
+
+/// What was found in all databases.
+#[derive(Default)]
+struct Found {
+    /// Shared rows that are missing: every database may refer to them, and it is one fault.
+    shared: Missing,
+    contradictions: Contradictions,
+    coverage: Coverage,
 }
 
 /// The rules for one cluster: what databases share of them.
@@ -69,8 +79,7 @@ pub struct CatalogRules<'a> {
     cluster: &'a ClusterCatalog,
     /// The OIDs of the shared catalogs.
     shared: OidSets,
-    /// Shared rows that are missing: every database may refer to them, and it is one fault.
-    found: Mutex<(Missing, CatalogCoverage)>,
+    found: Mutex<Found>,
 }
 
 impl<'a> CatalogRules<'a> {
@@ -129,43 +138,49 @@ impl<'a> CatalogRules<'a> {
             classes: Err(Undecided::Absent),
             missing: Missing::default(),
             shared_missing: Missing::default(),
-            held: Held::default(),
+            contradictions: Contradictions::default(),
             whole: BTreeSet::new(),
-            coverage: CatalogCoverage::default(),
+            coverage: Coverage::default(),
         };
         pass.run();
         let Pass {
             missing,
             shared_missing,
-            mut held,
+            mut contradictions,
             coverage,
             ..
         } = pass;
-        let beyond = missing.beyond();
-        missing.findings().for_each(|f| held.push(f));
-        held.report(self.cx.sink);
-        if beyond > 0 {
-            let problem = &codes::CATALOG_REFERENCE_BROKEN;
-            self.cx
-                .sink
-                .count_unlisted(problem, Severity::Warning, beyond);
-        }
+        contradictions.extend(missing);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.0.append(shared_missing);
-        found.1.add(&coverage);
+        found.shared.append(shared_missing);
+        found.contradictions.append(contradictions);
+        found.coverage.add(&coverage);
     }
 
-    /// Reports what all databases miss of the shared catalogs, and says what was decided.
-    pub fn finish(self) -> CatalogCoverage {
+    /// Reports what was found, now that all pages have been judged, and counts what was decided.
+    pub fn finish(self) {
         let found = self.found.into_inner();
-        let (missing, mut coverage) = found.unwrap_or_else(PoisonError::into_inner);
-        let mut held = Held::default();
-        missing.findings().for_each(|f| held.push(f));
-        held.report(self.cx.sink);
+        let Found {
+            shared,
+            mut contradictions,
+            mut coverage,
+        } = found.unwrap_or_else(PoisonError::into_inner);
+        contradictions.extend(shared);
+        let dropped = contradictions.report(self.cx.sink);
+        if dropped > 0 {
+            *coverage.undecided.entry(DAMAGED).or_default() += dropped;
+        }
         coverage.catalogs += self.shared.whole() as u64;
-        coverage
+        let counters = &self.cx.sink.counters;
+        Counters::add(&counters.catalogs_read, coverage.catalogs);
+        Counters::add(&counters.catalog_references, coverage.references);
+        let undecided = coverage.undecided.values().sum();
+        Counters::add(&counters.catalog_undecided, undecided);
     }
 }
+
+/// Why a contradiction was not reported.
+const DAMAGED: &str = "the catalog has damaged pages";
 
 /// pg_class, by whose rows relations are named.
 fn pg_class() -> &'static Catalog {
@@ -186,10 +201,10 @@ struct Pass<'a> {
     classes: Result<Classes, Undecided>,
     missing: Missing,
     shared_missing: Missing,
-    held: Held,
+    contradictions: Contradictions,
     /// The catalogs whose rows were all looked at.
     whole: BTreeSet<&'static str>,
-    coverage: CatalogCoverage,
+    coverage: Coverage,
 }
 
 impl Pass<'_> {
@@ -234,7 +249,6 @@ impl Pass<'_> {
             if !row.is_proven() {
                 return Ok(());
             }
-            self.coverage.rows += 1;
             for (reference, target, column) in &references {
                 if reference.many {
                     let Some(oids) = row.oids(*column)? else {
@@ -370,7 +384,10 @@ impl Pass<'_> {
     ) {
         let place = self.place(catalog, tid);
         let finding = Finding::new(problem, place, message).values(have, expect);
-        self.held.push(finding.severity(severity));
+        // Relations, their columns and types are behind every rule about single rows.
+        let catalogs = [catalog.oid, PG_CLASS.oid, PG_ATTRIBUTE.oid, PG_TYPE.oid];
+        self.contradictions
+            .push(finding.severity(severity), &catalogs);
     }
 
     /// A row that contradicts itself or another.

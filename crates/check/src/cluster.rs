@@ -83,11 +83,10 @@ impl Examination<'_> {
         };
         rayon::join(|| databases.shared(), || databases.all());
         inserters.contradictions.report(cx);
-        if let Some(rules) = rules {
-            let c = rules.finish();
-            eprintln!("{c:?}");
-        }
         suspicions.resolve(cx, self.control);
+        if let Some(rules) = rules {
+            rules.finish();
+        }
     }
 
     /// The oldest transaction that pg_xact must still know: the databases' oldest, or pg_control's if that

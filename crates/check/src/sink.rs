@@ -4,9 +4,9 @@
 use crate::codes::Problem;
 use crate::finding::{Finding, Severity};
 use crate::proof::Covered;
-use pgfsck_format::BlockNumber;
+use pgfsck_format::{BlockNumber, ForkNumber, Oid};
 use pgfsck_volume::VolPath;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -52,6 +52,12 @@ pub struct Counters {
     pub toast_sized: AtomicU64,
     /// Of those, the ones that were not examined: beyond the memory budget, or unreadable.
     pub toast_undecided: AtomicU64,
+    /// System catalogs whose rows were all read to be held against each other, once per database.
+    pub catalogs_read: AtomicU64,
+    /// References between rows of catalogs that were looked up.
+    pub catalog_references: AtomicU64,
+    /// References and rules between catalogs that could not be decided.
+    pub catalog_undecided: AtomicU64,
 }
 
 impl Counters {
@@ -127,6 +133,27 @@ struct Kept {
     findings: BinaryHeap<Finding>,
     skips: BinaryHeap<Skipped>,
     covered: Vec<Covered>,
+    /// System catalogs whose pages have errors, by database.
+    blamed: BTreeSet<(Oid, Oid)>,
+}
+
+/// `FirstNormalObjectId` (`access/transam.h`): system catalogs have smaller OIDs.
+const FIRST_NORMAL_OID: Oid = Oid(16384);
+
+impl Kept {
+    /// Remembers a system catalog of whose rows some may be lost or old.
+    fn blame(&mut self, finding: &Finding) {
+        let place = &finding.place;
+        let area = finding.problem.name.split('.').next().unwrap_or_default();
+        if finding.severity == Severity::Error
+            && place.fork == Some(ForkNumber::Main)
+            && ["page", "relation", "heap", "io"].contains(&area)
+            && let (Some(database), Some(relation)) = (&place.database, &place.relation)
+            && relation.oid < FIRST_NORMAL_OID
+        {
+            self.blamed.insert((database.oid, relation.oid));
+        }
+    }
 }
 
 /// The collector that all checks report to.
@@ -166,11 +193,19 @@ impl<'o> Sink<'o> {
             Severity::Note => &mut kept.totals.note,
         };
         *count += 1;
+        kept.blame(&finding);
         *kept.totals.by_code.entry(finding.problem.name).or_default() += 1;
         kept.findings.push(finding);
         if kept.findings.len() > self.max_findings {
             kept.findings.pop();
         }
+    }
+
+    /// Whether a page of this system catalog was reported as damaged; database 0 has the shared ones.
+    #[must_use]
+    pub fn is_blamed(&self, database: Oid, relation: Oid) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.blamed.contains(&(database, relation))
     }
 
     /// Counts findings that are not listed singly.

@@ -84,8 +84,8 @@ impl Missing {
         self.beyond
     }
 
-    /// The findings.
-    pub fn findings(self) -> impl Iterator<Item = Finding> {
+    /// The findings, each with the catalog that lacks the row.
+    pub fn findings(self) -> impl Iterator<Item = (u32, Finding)> {
         self.groups.into_iter().map(|((catalog, oid), group)| {
             let target = system_by_oid(catalog).map_or("a catalog", |c| c.name);
             let Referrer { place, column, row } = group.referrer;
@@ -98,12 +98,13 @@ impl Missing {
                 "{column} of {row} is {}, which no row of {target} has{others}",
                 Oid(oid)
             );
-            Finding::new(&codes::CATALOG_REFERENCE_BROKEN, place, message)
+            let finding = Finding::new(&codes::CATALOG_REFERENCE_BROKEN, place, message)
                 .values(
                     format!("{column} {oid}"),
                     format!("a row of {target} with this OID"),
                 )
-                .severity(group.severity)
+                .severity(group.severity);
+            (catalog, finding)
         })
     }
 }
@@ -130,7 +131,7 @@ mod tests {
         b.add(1247, 7, Severity::Error, || referrer("a"));
         b.add(1247, 8, Severity::Warning, || referrer("d"));
         a.append(b);
-        let found: Vec<Finding> = a.findings().collect();
+        let found: Vec<Finding> = a.findings().map(|(_, f)| f).collect();
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].place.path, VolPath::new("a"));
         assert_eq!(found[0].severity, Severity::Error);

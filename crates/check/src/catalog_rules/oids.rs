@@ -23,7 +23,7 @@ pub enum Undecided {
     TooMany,
     /// Its columns are not all known.
     Columns,
-    /// The value is compressed or TOASTed.
+    /// The value is TOASTed, or has more elements than are looked at.
     Value,
 }
 
@@ -36,7 +36,7 @@ impl Undecided {
             Self::Lost => "the catalog could not be read whole",
             Self::TooMany => "the catalog has more rows than the memory that is meant for it",
             Self::Columns => "the columns of the catalog are not all known",
-            Self::Value => "the value is compressed or TOASTed",
+            Self::Value => "the value is TOASTed",
         }
     }
 }
