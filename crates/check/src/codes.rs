@@ -789,6 +789,17 @@ pub static INDEX_ENTRY_MISSING: Problem = Problem {
     source: "heapallindexed, contrib/amcheck/verify_nbtree.c; 9.6-19",
 };
 
+/// `index.unique-violated`.
+pub static INDEX_UNIQUE_VIOLATED: Problem = Problem {
+    name: "index.unique-violated",
+    severity: Severity::Error,
+    meaning: "Two live rows have the same key in a unique index: the constraint does not hold.",
+    checked: "At level deep, in valid unique B-trees whose keys can be compared: of the rows that equal keys lead to, at most one may live. NULLs are equal only where the index says so. The place is the first of the entries.",
+    innocent: "Older versions of a row, deleted rows and rows that were never committed have entries of the same key; they do not count.",
+    advice: "Decide which of the rows is right, delete the other, and REINDEX. If the index was wrong for a time (an index file of another time, a changed collation), look for more.",
+    source: "bt_index_check(…, checkunique), contrib/amcheck/verify_nbtree.c; 9.6-19",
+};
+
 /// `index.entry-invalid`.
 pub static INDEX_ENTRY_INVALID: Problem = Problem {
     name: "index.entry-invalid",
@@ -949,6 +960,7 @@ pub static ALL: &[&Problem] = &[
     &INDEX_TID_INVALID,
     &INDEX_ENTRY_MISSING,
     &INDEX_ENTRY_INVALID,
+    &INDEX_UNIQUE_VIOLATED,
     &INDEX_LINK_INVALID,
     &INDEX_TREE_INVALID,
     &INDEX_ORDER_INVALID,

@@ -5,6 +5,7 @@ use crate::finding::{Finding, Place};
 use crate::heap::HeapShape;
 use crate::held::Held;
 use crate::index_entries::{Entries, KeyMatch, btree_entries, differing, in_parts};
+use crate::index_tree::btree::BtreeTree;
 use crate::live_rows::{LiveRows, PARTS, PlannedIndex, RowFold, RowPlan, Seen};
 use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
@@ -21,6 +22,8 @@ use std::fmt::Write as _;
 const MAX_LISTED: usize = 256;
 /// Rows that a second reading looks at, at most.
 const MAX_ROWS_AGAIN: usize = 1 << 20;
+/// Rows of one key that a finding names, at most.
+const MAX_NAMED: usize = 4;
 /// Bytes of a key that a finding shows.
 const SHOWN_BYTES: usize = 24;
 
@@ -156,6 +159,46 @@ impl<'a> DatabasePass<'a> {
         let parts = differing(&rows.sums, &entries.sums);
         if !parts.is_empty() {
             self.find_wrong_keys(files, against, keys, &parts, bad);
+        }
+    }
+
+    /// At most one of the rows that the equal keys of a unique index lead to may live.
+    pub(crate) fn judge_unique(
+        &self,
+        index: &Target<'a>,
+        files: &ForkFiles<'_>,
+        against: &IndexedRows<'_>,
+        tree: &BtreeTree,
+    ) {
+        let info = self.catalog.index(index.relation.oid);
+        if !info.is_some_and(|i| i.is_unique() && i.is_valid()) {
+            return;
+        }
+        let (runs, forgotten) = tree.duplicates();
+        let undecided = tree.proof().columns.iter().any(Option::is_some);
+        let why = if tree.proof().columns.is_empty() || undecided {
+            Some("which keys are equal is not known without their order")
+        } else if forgotten > 0 {
+            Some("there are more equal keys than the memory for them holds")
+        } else {
+            None
+        };
+        index.proof.say(Fact::Unique, why.map(str::to_owned));
+        for run in runs {
+            let live = run
+                .tids
+                .iter()
+                .filter(|tid| against.rows.live.find(**tid).is_some());
+            let live: Vec<String> = live.take(MAX_NAMED).map(ToString::to_string).collect();
+            if live.len() < 2 {
+                continue;
+            }
+            let place = files.place_of_block(&index.place, run.block, self.cx.fmt);
+            let what = "two live rows have one key, and the index is unique";
+            let finding =
+                Finding::new(&codes::INDEX_UNIQUE_VIOLATED, place.at_item(run.item), what);
+            let have = format!("rows {}", live.join(" and "));
+            self.cx.sink.report(finding.values(have, "one row"));
         }
     }
 

@@ -26,6 +26,7 @@ mod held;
 mod index;
 mod index_entries;
 mod index_page;
+mod index_pass;
 mod index_tree;
 mod inventory;
 mod key_order;

@@ -4,14 +4,10 @@ use crate::all_visible::first_unfrozen;
 use crate::budget::Share;
 use crate::codes;
 use crate::context::{Level, Standing};
-use crate::evidence::{Evidence, IndexWord, ScannedHeap};
+use crate::evidence::{Evidence, ScannedHeap};
 use crate::finding::{Finding, Place, Severity};
 use crate::heap::{Extra, HeapCheck, HeapShape};
-use crate::heap_against_index::{IndexedRows, blocks_per_part};
-use crate::index::{Heap, IndexCheck};
-use crate::index_entries::{Entries, Expected, KeyMatch};
-use crate::index_tree::{End, TreeCheck};
-use crate::key_order::KeyOrder;
+use crate::heap_against_index::IndexedRows;
 use crate::live_rows::{RowFold, RowPlan, Seen};
 use crate::maps::{FsmCheck, VmCheck};
 use crate::proof::Fact;
@@ -27,7 +23,6 @@ use pgfsck_format::access::AccessMethod;
 use pgfsck_format::attribute::{AttributeShape, TupleShape};
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ForkNumber};
-use std::sync::Arc;
 
 impl<'a> DatabasePass<'a> {
     /// A table, its maps and its indexes, each against the others.
@@ -155,7 +150,7 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// What the catalog says of the relation's tuples.
-    fn shape(&self, relation: &Relation) -> HeapShape {
+    pub(crate) fn shape(&self, relation: &Relation) -> HeapShape {
         let columns: Option<Vec<AttributeShape>> = self
             .attributes
             .all_of(relation)
@@ -246,7 +241,7 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// The file holds another relation's content: if it is the main fork, nothing else is said of its pages.
-    fn report_wrong_content(
+    pub(crate) fn report_wrong_content(
         &self,
         target: &Target<'a>,
         place: Place,
@@ -263,7 +258,7 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// Every page of the main fork was looked at.
-    fn prove_pages(&self, target: &Target<'a>) {
+    pub(crate) fn prove_pages(&self, target: &Target<'a>) {
         target.proof.proven(Fact::Pages);
         let off = !self.cx.fmt.checksums.must_verify();
         target
@@ -361,7 +356,7 @@ impl<'a> DatabasePass<'a> {
 
     /// What an unlogged relation is reset to after a crash: an empty heap, or an index or a sequence as it
     /// is when it is made.
-    fn examine_init(&self, target: &Target<'a>) {
+    pub(crate) fn examine_init(&self, target: &Target<'a>) {
         let Some(files) = self.files(target, ForkNumber::Init) else {
             return;
         };
@@ -372,48 +367,6 @@ impl<'a> DatabasePass<'a> {
             _ => {
                 scan(&self.cx, &files, HeaderOnly::default);
             }
-        }
-    }
-
-    /// An empty index: its fixed pages, and none of them zero.
-    fn examine_init_index(&self, target: &Target<'a>, files: &ForkFiles<'_>, am: AccessMethod) {
-        let blocks = target.forks.get(&ForkNumber::Init).map_or(0, |c| c.blocks);
-        let check = scan(&self.cx, files, || IndexCheck::new(am, blocks, None, None));
-        if !files.standing.is_settled() {
-            return;
-        }
-        let zeroed: Vec<BlockNumber> = check.zeroed().collect();
-        check.held.report(self.cx.sink);
-        for block in zeroed {
-            let why = "the index is reset to this page after a crash";
-            self.report_zeroed(
-                &files.place,
-                files,
-                block,
-                "the page is all zero",
-                why,
-                Severity::Error,
-            );
-        }
-        let least = init_blocks(am);
-        if blocks < least {
-            let path = files
-                .segments
-                .first()
-                .map_or_else(|| target.place.path.clone(), |s| s.path.clone());
-            let at = Place {
-                path,
-                block: Some(BlockNumber(blocks)),
-                ..files.place.clone()
-            };
-            let finding = Finding::new(
-                &codes::RELATION_TRUNCATED,
-                at,
-                "the init fork has fewer pages than an empty index",
-            );
-            self.cx
-                .sink
-                .report(finding.values(format!("{blocks} blocks"), format!("{least} blocks")));
         }
     }
 
@@ -472,220 +425,11 @@ impl<'a> DatabasePass<'a> {
             self.cx.sink.report(finding.values("0 blocks", "1 block"));
         }
     }
-
-    /// An index, against its table where that was scanned.
-    fn examine_index(
-        &self,
-        target: &Target<'a>,
-        heap: Option<&ScannedHeap>,
-        against: Option<IndexedRows<'_>>,
-        evidence: &mut Evidence,
-    ) {
-        self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
-        self.examine_init(target);
-        let Some(files) = self.files(target, ForkNumber::Main) else {
-            return;
-        };
-        let Some(am) = self.access_method(target.relation) else {
-            scan(&self.cx, &files, HeaderOnly::default);
-            self.prove_pages(target);
-            let why = "its access method is not known: its pages were looked at, not their content";
-            target.proof.undecided(Fact::Links, why);
-            return;
-        };
-        let judged = self.is_judged(target.relation, am);
-        let follow = heap.filter(|h| h.comparable && judged && files.standing.is_settled());
-        let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
-        let shape = self.shape(target.relation);
-        let columns = shape.known.then_some(shape.columns.attributes());
-        let keys = against.as_ref().and_then(|a| {
-            let key = a.plan.indexes.get(a.number)?.key.as_ref()?;
-            let rows = a.rows.indexes.get(a.number)?;
-            Some(KeyMatch {
-                columns: &a.plan.columns,
-                key,
-                shapes: columns.filter(|_| am == AccessMethod::Btree)?,
-                keyless: &rows.keyless,
-                blocks_per_part: blocks_per_part(a.plan.blocks),
-            })
-        });
-        let expected = against.as_ref().map(|a| Expected {
-            rows: &a.rows.live,
-            seen: &a.seen,
-            keys,
-        });
-        let first_column = self.attributes.of(target.relation.oid).first();
-        let first_column = first_column.filter(|_| shape.known).map(|a| a.typid);
-        let order = self.key_order(target.relation, am).filter(|_| shape.known);
-        let deep = self.cx.level >= Level::Deep;
-        let check = scan(&self.cx, &files, || {
-            let heap = follow.map(|h| Heap {
-                summary: &h.summary,
-                blocks: h.blocks,
-            });
-            let entries = expected.map(Entries::new);
-            IndexCheck::new(am, blocks, columns, heap)
-                .keyed(first_column)
-                .under(files.standing)
-                .with_entries(entries)
-                .ordered(order.clone(), deep)
-        });
-        self.prove_pages(target);
-        if files.standing == Standing::Discarded || !judged {
-            let why = "it is not kept up, or thrown away at the next start";
-            target.proof.undecided(Fact::Links, why);
-            return;
-        }
-        let settled = files.standing.is_settled();
-        let why = |settled: bool| (!settled).then(|| NOT_SETTLED.to_owned());
-        target.proof.say(Fact::Links, why(settled));
-        target.proof.say(Fact::Rows, why(follow.is_some()));
-        self.judge_index(target, &files, check, against.as_ref(), evidence);
-    }
-
-    /// How a B-tree's keys are ordered, if the catalogs prove it.
-    fn key_order(&self, relation: &Relation, am: AccessMethod) -> Option<Arc<KeyOrder>> {
-        let index = self.catalog.index(relation.oid);
-        let index = index.filter(|_| am == AccessMethod::Btree)?;
-        let list = self.attributes.all_of(relation)?;
-        let order = KeyOrder::new(&index, list, self.attributes, self.key_types, self.cx.fmt)?;
-        Some(Arc::new(order))
-    }
-
-    /// Whether an index must agree with its table: it is kept up by inserts, and is logged.
-    pub(crate) fn is_judged(&self, relation: &Relation, am: AccessMethod) -> bool {
-        let ready = self
-            .catalog
-            .index(relation.oid)
-            .is_some_and(|i| i.is_ready() && i.is_live());
-        let logged = am != AccessMethod::Hash || self.cx.fmt.version().hash_index_logged;
-        ready && logged && relation.trust.is_proven()
-    }
-
-    /// What an index's scan has shown.
-    fn judge_index(
-        &self,
-        target: &Target<'a>,
-        files: &ForkFiles<'_>,
-        mut check: IndexCheck<'_>,
-        against: Option<&IndexedRows<'_>>,
-        evidence: &mut Evidence,
-    ) {
-        let place = &target.place;
-        let ((pages, foreign), (keys, misfits)) = (check.pages, check.keys);
-        let wrong = if foreign * 2 > pages {
-            Some(format!(
-                "{foreign} of {pages} pages are not of this index's access method"
-            ))
-        } else if keys >= 4 && misfits * 2 > keys {
-            Some(format!(
-                "{misfits} of {keys} entries looked at do not fit the index's columns"
-            ))
-        } else {
-            None
-        };
-        if let Some(what) = wrong {
-            let message = format!("{what}: the file holds another relation's content");
-            let expect = "the content of this index";
-            self.report_wrong_content(target, place.clone(), message, what, expect);
-            return;
-        }
-        let zeroed: Vec<BlockNumber> = check.zeroed().collect();
-        let astray = check.leads_astray();
-        let blocks = target.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks);
-        if files.standing.is_settled() {
-            let end = End {
-                cx: &self.cx,
-                files,
-                blocks,
-            };
-            if let Some(linked) = check.tree.linked().filter(|l| l.beyond > 0) {
-                let why = "pages and links beyond the memory for holding them against each other";
-                let path = files.segments.first().map(|s| s.path.clone());
-                let path = path.unwrap_or_else(|| place.path.clone());
-                self.cx.sink.skip(path, format!("{} {why}", linked.beyond));
-            }
-            check.tree.finish(&end, &mut check.held);
-        }
-        let bad = check.held.blocks();
-        check.held.report(self.cx.sink);
-        if !files.standing.is_settled() {
-            return;
-        }
-        let whole = zeroed.is_empty() && check.lost == 0 && check.links_beyond.is_none();
-        for block in zeroed {
-            let why = "other pages of the index lead to it, or its place is fixed";
-            self.report_zeroed(
-                place,
-                files,
-                block,
-                "the page is all zero",
-                why,
-                Severity::Error,
-            );
-        }
-        if blocks == 0 {
-            let at = Place {
-                block: Some(BlockNumber(0)),
-                offset: Some(0),
-                ..place.clone()
-            };
-            let finding = Finding::new(
-                &codes::RELATION_TRUNCATED,
-                at,
-                "the index's file has no page",
-            );
-            self.cx
-                .sink
-                .report(finding.values("0 blocks", "at least 1 block"));
-        } else if let Some(w) = &check.links_beyond {
-            self.report_truncated(
-                target,
-                blocks,
-                w,
-                "a link inside the index",
-                Severity::Error,
-            );
-        } else {
-            let word = self.compare_with_relpages(target, blocks, None);
-            self.ask_log(target, blocks, word);
-        }
-        if let (Some(entries), Some(against)) = (&check.entries, against) {
-            // An index of another table, or with pages gone, lacks entries for that reason.
-            if astray || !whole {
-                let why = "some of the index's pages are lost, or it is not this table's";
-                target.proof.undecided(Fact::Entries, why);
-            } else {
-                self.judge_entries(target, files, against, entries, &bad);
-            }
-        }
-        evidence.indexes.push(IndexWord {
-            name: self.catalog.name(target.relation).to_owned(),
-            place: place.clone(),
-            astray,
-            tids: check.tids.0,
-            wrong: check.tids.1,
-            beyond: check.tids_beyond,
-            ranges_beyond: check.ranges_beyond,
-            into_zero: check.into_zero,
-            dangling: check.dangling,
-        });
-    }
 }
 
 /// A table's plan, and which of its indexes each of the given ones is.
 type TablePlan<'p> = (RowPlan<'p>, Vec<Option<usize>>);
 
 /// Why pages of different files are not held against each other.
-const NOT_SETTLED: &str = "recovery is still to come, or the table could not be looked at in whole";
-
-/// How many pages an empty index has: meta page, roots, and for hash two buckets and a bitmap
-/// (`ambuildempty` of each access method).
-fn init_blocks(am: AccessMethod) -> u32 {
-    match am {
-        AccessMethod::Btree | AccessMethod::Gist | AccessMethod::Brin => 1,
-        AccessMethod::Gin => 2,
-        AccessMethod::SpGist => 3,
-        AccessMethod::Hash => 4,
-    }
-}
+pub(crate) const NOT_SETTLED: &str =
+    "recovery is still to come, or the table could not be looked at in whole";

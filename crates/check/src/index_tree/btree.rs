@@ -85,7 +85,6 @@ impl BtreeTree {
     }
 
     /// What was proven. Complete after the pages were held against each other.
-    #[expect(dead_code, reason = "for the coverage section")]
     #[must_use]
     pub fn proof(&self) -> &BtreeProof {
         &self.proof
@@ -93,7 +92,6 @@ impl BtreeTree {
 
     /// Equal keys of a unique index: candidates, of which at most one row may live, and how many runs were
     /// not remembered.
-    #[expect(dead_code, reason = "for whoever knows which rows live")]
     #[must_use]
     pub fn duplicates(&self) -> (&[EqualKeys], u64) {
         self.runs.found()
