@@ -103,7 +103,7 @@ impl<'h> IndexCheck<'h> {
             tids_beyond: None,
             into_zero: BTreeMap::new(),
             dangling: Held::default(),
-            tree: Tree::new(am, None),
+            tree: Tree::new(am, None, None),
             entries: None,
             lost: 0,
             held: Held::default(),
@@ -131,7 +131,11 @@ impl<'h> IndexCheck<'h> {
     /// The same for an index whose first column is of this type.
     #[must_use]
     pub fn keyed(self, first_column: Option<Oid>) -> Self {
-        let tree = Tree::new(self.am, first_column);
+        let sole = match self.columns {
+            Some([sole]) => Some(*sole),
+            _ => None,
+        };
+        let tree = Tree::new(self.am, first_column, sole);
         Self { tree, ..self }
     }
 

@@ -19,6 +19,7 @@ use crate::held::Held;
 use crate::scan::{ForkFiles, SegmentFile};
 pub use links::Linked;
 use pgfsck_format::access::AccessMethod;
+use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, Oid};
 
@@ -96,13 +97,14 @@ macro_rules! each {
 }
 
 impl Tree {
-    /// Nothing seen yet; `first_column` is the type of the index's first column, where the catalog knows it.
+    /// Nothing seen yet; `first_column` is the type of the index's first column, and `sole` the shape of its
+    /// only one, where the catalog knows them.
     #[must_use]
-    pub fn new(am: AccessMethod, first_column: Option<Oid>) -> Self {
+    pub fn new(am: AccessMethod, first_column: Option<Oid>, sole: Option<AttributeShape>) -> Self {
         match am {
             AccessMethod::Btree => Self::Btree(btree::BtreeTree::default()),
             AccessMethod::Hash => Self::Hash(hash::HashTree::default()),
-            AccessMethod::Gin => Self::Gin(gin::GinTree::default()),
+            AccessMethod::Gin => Self::Gin(gin::GinTree::new(sole)),
             AccessMethod::Gist => Self::Gist(gist::GistTree::new(first_column)),
             AccessMethod::SpGist => Self::SpGist(spgist::SpGistTree::default()),
             AccessMethod::Brin => Self::Brin(brin::BrinTree::default()),

@@ -8,8 +8,9 @@
 //! rows is written before its entry (`createPostingTree`, `access/gin/gindatapage.c`), and pages of the pending
 //! list before they are linked: an interruption leaves them behind. Pages of entries are never deleted.
 //!
-//! The keys of entries are not compared: their order is that of their operator class. Trees of rows are
-//! ordered by TIDs: no row of a page is beyond its right bound, which is the key of its downlink, and those
+//! Keys of entries have the order of their operator class, which is not asked for. But a downlink has a copy of
+//! the last key of its page (`entryPrepareDownlink`, `access/gin/ginentrypage.c`), which stays the last one, as
+//! entries are never deleted: in indexes of one column the two are the same bytes. Trees of rows are ordered by TIDs: no row of a page is beyond its right bound, which is the key of its downlink, and those
 //! of the next page are beyond it (`dataIsMoveRight`, `dataPrepareDownlink`).
 
 use super::forest::{Down, Forest, Vertex};
@@ -21,21 +22,40 @@ use pgfsck_format::access::gin::{
     GIN_ROOT, GinMeta, GinOpaque, GinPageKind, Segments, flags, posting_items, right_bound,
     uncompressed_tids,
 };
+use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::access::{AccessMethod, LinkKind, block_links};
+use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::page::Page;
-use pgfsck_format::{BlockNumber, ItemPointer};
+use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::slice;
 
 /// The tree of entries.
 const ENTRIES: u8 = 0;
 /// A tree of rows.
 const ROWS: u8 = 1;
 
-/// What a page of a tree of rows says of its content.
+/// What a page says of its content.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bounds {
-    /// The smallest TID of a leaf.
+    /// The smallest TID of a tree of rows' leaf.
     first: Option<ItemPointer>,
+    /// The right bound, in a tree of rows.
     right: ItemPointer,
+    /// The last key, in the tree of entries.
+    last: KeyHash,
+}
+
+/// A hash of the bytes of an entry's key; 0 if it is NULL, compressed or of unknown shape.
+type KeyHash = u64;
+
+/// What a downlink says of its page.
+#[derive(Debug, Clone, Copy, Default)]
+struct Key {
+    /// In a tree of rows.
+    tid: ItemPointer,
+    /// In the tree of entries.
+    entry: KeyHash,
 }
 
 /// What the pages say of one another.
@@ -46,8 +66,10 @@ pub struct GinTree {
     /// Of each vertex.
     bounds: Records<Bounds>,
     downs: Records<Down>,
-    /// Of each downlink; of those in trees of rows only.
-    keys: Records<ItemPointer>,
+    /// Of each downlink.
+    keys: Records<Key>,
+    /// The only column of the index, where it has one.
+    sole: Option<AttributeShape>,
     /// Pages of the pending list, and their right links.
     pending: Records<(BlockNumber, BlockNumber)>,
     lost: Lost,
@@ -55,6 +77,33 @@ pub struct GinTree {
 }
 
 impl GinTree {
+    /// Nothing seen yet of an index whose only column has this shape, where that is known.
+    #[must_use]
+    pub fn new(sole: Option<AttributeShape>) -> Self {
+        Self {
+            sole,
+            ..Self::default()
+        }
+    }
+
+    /// The key of an entry.
+    fn key_hash(&self, page: &Page<'_>, item: OffsetNumber) -> KeyHash {
+        let bytes = page.item(item).and_then(|i| page.item_bytes(i));
+        let tuple = bytes.and_then(|b| IndexTuple::new(b, page.format()).ok());
+        let (Some(sole), Some(tuple)) = (&self.sole, tuple) else {
+            return 0;
+        };
+        let mut key = tuple.attributes(slice::from_ref(sole), 1, tuple.size());
+        match key.next() {
+            Some(Ok((_, datum))) => datum.bytes().map_or(0, |bytes| {
+                let mut hasher = DefaultHasher::new();
+                bytes.hash(&mut hasher);
+                hasher.finish().max(1)
+            }),
+            _ => 0,
+        }
+    }
+
     /// How far its pages are held against each other.
     #[must_use]
     pub fn linked(&self) -> Linked {
@@ -66,7 +115,7 @@ impl GinTree {
                 + self.downs.beyond()
                 + self.keys.beyond()
                 + self.pending.beyond(),
-            keys: false,
+            keys: self.sole.is_some(),
         }
     }
 
@@ -113,8 +162,9 @@ impl GinTree {
         }
     }
 
-    /// The order of rows: each child's right bound is its downlink's key, and the next page begins after it.
-    fn check_rows(&self, forest: &Forest<'_>, sound: &[bool], wrong: &mut Wrong<'_, '_>) {
+    /// Each downlink's key is its page's right bound, or its last key; and of rows, the next page begins after
+    /// the bound.
+    fn check_keys(&self, forest: &Forest<'_>, sound: &[bool], wrong: &mut Wrong<'_, '_>) {
         let bounds = self.bounds.list();
         let mut bad = vec![false; forest.vertices.len()];
         for (number, (down, key)) in forest.downs.iter().zip(self.keys.list()).enumerate() {
@@ -124,24 +174,33 @@ impl GinTree {
                 .is_none_or(|d| d.from != down.from);
             let parent = || forest.find(down.from);
             let rightmost = last && parent().is_none_or(|(_, v)| v.right == BlockNumber::INVALID);
-            if down.root || down.kind != ROWS || rightmost {
+            if down.root || rightmost {
                 continue; // such a key is not kept up
             }
             let Some((i, child)) = forest.child(number) else {
                 continue;
             };
-            let own = bounds.get(i).map(|b| b.right);
             let settled = !child.cut && sound.get(i) == Some(&true);
-            if settled && own.is_some_and(|b| b != *key) {
-                if let Some(b) = bad.get_mut(i) {
-                    *b = true;
-                }
+            let (Some(own), Some(bad)) = (bounds.get(i).filter(|_| settled), bad.get_mut(i)) else {
+                continue;
+            };
+            if down.kind == ROWS && own.right != key.tid {
+                *bad = true;
                 wrong.item(
                     down.from,
                     down.item,
                     "a downlink's key is not its page's right bound",
-                    format_args!("{key} for block {}", child.block),
-                    own.unwrap_or_default(),
+                    format_args!("{} for block {}", key.tid, child.block),
+                    own.right,
+                );
+            }
+            if down.kind == ENTRIES && own.last != key.entry && own.last != 0 && key.entry != 0 {
+                wrong.item(
+                    down.from,
+                    down.item,
+                    "a downlink's key is not the last key of its page",
+                    "another key",
+                    format_args!("the last key of block {}", child.block),
                 );
             }
         }
@@ -207,7 +266,11 @@ impl TreeCheck for GinTree {
             _ => None,
         };
         let right = right_bound(page);
-        self.bounds.push(Bounds { first, right });
+        let last = match kind {
+            ENTRIES => self.key_hash(page, OffsetNumber(page.item_count())),
+            _ => 0,
+        };
+        self.bounds.push(Bounds { first, right, last });
         let mut keys = posting_items(page).map(|item| item.key);
         // That it decodes was seen before.
         let _ = block_links(page, AccessMethod::Gin, |link| {
@@ -222,8 +285,18 @@ impl TreeCheck for GinTree {
                 kind: if root { ROWS } else { kind },
                 root,
             });
-            let key = if kind == ROWS { keys.next() } else { None };
-            self.keys.push(key.unwrap_or_default());
+            let key = match link.from {
+                _ if kind == ROWS => Key {
+                    tid: keys.next().unwrap_or_default(),
+                    entry: 0,
+                },
+                Some(item) if !root => Key {
+                    entry: self.key_hash(page, item),
+                    ..Key::default()
+                },
+                _ => Key::default(),
+            };
+            self.keys.push(key);
         });
     }
 
@@ -253,7 +326,7 @@ impl TreeCheck for GinTree {
         let (vertices, downs) = (self.vertices.list(), self.downs.list());
         let mut forest = Forest::grow(vertices, downs, &self.lost, GIN_ROOT, &mut wrong);
         let sound = forest.siblings(&mut wrong);
-        self.check_rows(&forest, &sound, &mut wrong);
+        self.check_keys(&forest, &sound, &mut wrong);
         if forest.blind || wrong.any() {
             return;
         }
