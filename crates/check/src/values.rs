@@ -21,6 +21,12 @@ const FIRST_NORMAL: Oid = Oid(16_384);
 /// `LargeObjectRelationId` (`catalog/pg_largeobject.h`).
 const PG_LARGEOBJECT: Oid = Oid(2613);
 
+/// `TypeRelationId` and `ProcedureRelationId`.
+const PG_TYPE: Oid = Oid(1247);
+const PG_PROC: Oid = Oid(1255);
+/// `NAMEOID`.
+const NAME: Oid = Oid(19);
+
 /// What is known of the types of a database.
 #[derive(Clone, Copy)]
 pub struct Types<'a> {
@@ -86,6 +92,9 @@ impl<'a> Values<'a> {
             let rule = match (relation.oid, attribute.attnum) {
                 (PG_LARGEOBJECT, 2) => Some(Rule::PageNumber),
                 (PG_LARGEOBJECT, 3) => Some(Rule::LargeObjectPage),
+                // The name of a multirange is made of a part of its range's, cut between any two bytes
+                // (`makeMultirangeTypeName`), and its constructors have it as well.
+                (PG_TYPE | PG_PROC, _) if attribute.typid == NAME => Some(Rule::NameOfAnyBytes),
                 _ => Rule::of(&types, attribute.typid),
             };
             let is_fixed = attribute.len > 0;

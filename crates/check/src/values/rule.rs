@@ -4,6 +4,7 @@ use super::Types;
 use pgfsck_catalog::TypeInfo;
 use pgfsck_format::attribute::{AttributeShape, VARLENA};
 use pgfsck_format::datum::array::{Array, Element};
+use pgfsck_format::datum::text::Charset;
 use pgfsck_format::datum::{Misfit, bits, dates, digits, jsonb, ranges, tsvector};
 use pgfsck_format::{ByteOrder, Oid};
 
@@ -20,6 +21,8 @@ pub enum Rule {
     Time,
     /// `name`.
     Name,
+    /// `name`, of which only the end is asked.
+    NameOfAnyBytes,
     /// A value of this enum type.
     Enum(Oid),
     /// `text` and what is stored as text.
@@ -128,6 +131,7 @@ impl Rule {
             Self::Timestamp => dates::check_timestamp(bytes, fmt.order),
             Self::Time => dates::check_time(bytes, fmt.order),
             Self::Name => charset.check_name(bytes.get(..64).unwrap_or(bytes)),
+            Self::NameOfAnyBytes => Charset::AnyByte.check_name(bytes.get(..64).unwrap_or(bytes)),
             Self::Enum(typid) => {
                 let value = word(bytes, fmt.order);
                 if types.enums.has(*typid, Oid(value)) {
