@@ -98,10 +98,10 @@ pub fn check_offsets(
             let Some(offset) = multixact_offset(&page, entry, cx.fmt).filter(|o| o.0 != 0) else {
                 continue;
             };
-            // Offsets before the first one are as far beyond the end as they can be.
-            let misfit = if offset.0 < begin.0 && cx.fmt.version().multixact_offset_bytes == 8 {
-                Some((id, offset))
-            } else if distance(offset) >= limit {
+            let wide = cx.fmt.version().multixact_offset_bytes == 8;
+            // 32-bit offsets wrap around: those before the first one are as far beyond the end as can be.
+            let before = wide && offset.0 < begin.0;
+            let misfit = if before || distance(offset) >= limit {
                 Some((id, offset))
             } else {
                 order.next(id, offset, distance(offset))
