@@ -84,7 +84,7 @@ impl Examination<'_> {
         rayon::join(|| databases.shared(), || databases.all());
         inserters.contradictions.report(cx);
         suspicions.resolve(cx, self.control);
-        if let Some(rules) = rules {
+        if let Some(rules) = rules.filter(|_| !inserters.contradictions.discredit_log()) {
             rules.finish();
         }
     }

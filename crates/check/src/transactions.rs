@@ -212,6 +212,13 @@ impl Contradictions {
         join(&mut found.1, of_relation);
     }
 
+    /// Whether more than one row contradicts the log: then what it says of other rows is not to be believed.
+    #[must_use]
+    pub fn discredit_log(&self) -> bool {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.1.values().any(|c| c.tuples > 1)
+    }
+
     /// Reports each segment of the commit log that tuples contradict, once.
     pub fn report(&self, cx: &Cx<'_>) {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
