@@ -94,7 +94,7 @@ pub const COMPANIONS: &[Companion] = &[
     },
 ];
 
-/// Every `relkind` that a covered version writes; `g` is a property graph (19).
+/// Every `relkind` that a covered version writes, and `g`, a property graph, which comes with 19.
 pub const KINDS: &[u8] = b"rtmvcfpiISg";
 /// Every `relpersistence`.
 pub const PERSISTENCES: &[u8] = b"put";

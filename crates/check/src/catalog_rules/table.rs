@@ -13,6 +13,7 @@
 //! | `pg_statistic.staop`N, `stacoll`N | statistics depend on no operator: they outlive it until the next ANALYZE |
 //! | `pg_extension.extconfig` | a script may drop a table that it lists |
 //! | `pg_init_privs`, `pg_seclabel`, `pg_shseclabel` | what extensions write into them nobody takes away for certain |
+//! | `pg_subscription.subserver` (19) | it is a row of another database |
 //! | `pg_largeobject.loid` | not small: it belongs to the checks of large objects |
 
 use crate::finding::Severity;
@@ -153,6 +154,7 @@ pub static RULES: &[Rules] = &[
         must("seqtypid", "pg_type"),
     ]),
     rules("pg_foreign_data_wrapper", &[
+        may("fdwconnection", "pg_proc"),
         may("fdwhandler", "pg_proc"),
         must("fdwowner", "pg_authid").warning(),
         may("fdwvalidator", "pg_proc"),
@@ -325,6 +327,11 @@ pub static RULES: &[Rules] = &[
         may("rngcollation", "pg_collation"),
         must("rngmultitypid", "pg_type"),
         may("rngsubdiff", "pg_proc"),
+        must("rngconstruct2", "pg_proc"),
+        must("rngconstruct3", "pg_proc"),
+        must("rngmltconstruct0", "pg_proc"),
+        must("rngmltconstruct1", "pg_proc"),
+        must("rngmltconstruct2", "pg_proc"),
         must("rngsubopc", "pg_opclass"),
         must("rngsubtype", "pg_type"),
         must("rngtypid", "pg_type"),
