@@ -761,7 +761,7 @@ pub static INDEX_PAGE_INVALID: Problem = Problem {
     name: "index.page-invalid",
     severity: Severity::Error,
     meaning: "An index page is not of its access method, or contradicts itself: its meta page, its flags, its level, or entries that are out of order, of wrong size or of another kind.",
-    checked: "The special space, the page id, the meta page, the flags and the entries of each page against the rules of the access method in pg_class. Keys are not compared, except hash codes and rows of one key.",
+    checked: "The special space, the page id, the meta page, the flags and the entries of each page against the rules of the access method in pg_class. Of keys only hash codes and the rows of one key; the order of a B-tree's keys is index.order-invalid.",
     innocent: "In a directory that was not cleanly stopped and has no checksums, a torn page: recovery writes it anew.",
     advice: "REINDEX rebuilds it.",
     source: "access/nbtree/nbtpage.c (_bt_checkpage) and the like; 9.6-19",

@@ -187,3 +187,124 @@ impl Column {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgfsck_format::access::btree::{BtreeOpaque, flags};
+    use pgfsck_format::{
+        BlockNumber, Checksums, ClusterFormat, ItemPointer, Major, OffsetNumber, Oid,
+    };
+
+    const FMT: ClusterFormat = ClusterFormat {
+        major: Major::V17,
+        order: ByteOrder::Little,
+        max_align: 8,
+        block_size: 8192,
+        segment_blocks: 131_072,
+        wal_block_size: 8192,
+        wal_segment_bytes: 16 << 20,
+        toast_max_chunk_bytes: 1996,
+        checksums: Checksums::On,
+    };
+
+    /// A leaf's entry of an int4 and a short text, which may be NULL.
+    fn entry(number: Option<i32>, text: &str, row: u16) -> Vec<u8> {
+        let mut v = vec![0, 0, 1, 0];
+        v.extend(row.to_le_bytes());
+        v.extend([0, 0]);
+        if number.is_none() {
+            v.extend([0b10, 0, 0, 0, 0, 0, 0, 0]);
+        }
+        number.iter().for_each(|n| v.extend(n.to_le_bytes()));
+        let size = u8::try_from(text.len() + 1).unwrap();
+        v.push(size << 1 | 1);
+        v.extend(text.bytes());
+        v.resize(v.len().next_multiple_of(8), 0);
+        let nulls = if number.is_none() { 0x8000 } else { 0 };
+        let info = u16::try_from(v.len()).unwrap() | 0x4000 | nulls;
+        v[6..8].copy_from_slice(&info.to_le_bytes());
+        v
+    }
+
+    fn order(second: Comparison) -> KeyOrder {
+        let column = |comparison, descending| Column {
+            comparison,
+            descending,
+            nulls_first: false,
+        };
+        KeyOrder {
+            columns: vec![
+                column(Comparison::Known(Order::Signed), true),
+                column(second, false),
+            ],
+            shapes: vec![
+                AttributeShape { len: 4, align: 4 },
+                AttributeShape { len: -1, align: 4 },
+            ],
+            order: ByteOrder::Little,
+            quick: Some((Order::Signed, 4)),
+            unique: false,
+            nulls_not_distinct: false,
+        }
+    }
+
+    #[test]
+    fn columns_decide_one_after_the_other() {
+        let leaf = BtreeOpaque {
+            prev: BlockNumber(0),
+            next: BlockNumber(0),
+            level: 0,
+            flags: flags::LEAF,
+            cycle_id: 0,
+        };
+        let view = |bytes| KeyTuple::new(bytes, OffsetNumber(1), &leaf, 2, FMT).unwrap();
+        let known = order(Comparison::Known(Order::Bytes));
+        let ascending = [
+            entry(Some(7), "b", 1),
+            entry(Some(-1), "a", 2),
+            entry(Some(-1), "b", 3),
+            entry(Some(-1), "b", 4),
+            entry(None, "a", 1),
+            entry(None, "b", 1),
+        ];
+        for (i, a) in ascending.iter().enumerate() {
+            for (j, b) in ascending.iter().enumerate() {
+                let (a, b) = (view(a), view(b));
+                assert_eq!(known.compare(&a, &b, true), Some(i.cmp(&j)), "{i} {j}");
+            }
+        }
+        let rows = known.compare(&view(&ascending[2]), &view(&ascending[3]), false);
+        assert_eq!(rows, Some(Ordering::Equal));
+        let why = Undecided::Collation(Oid(12345));
+        let unknown = order(Comparison::Undecided(why));
+        let of =
+            |i: usize, j: usize| unknown.compare(&view(&ascending[i]), &view(&ascending[j]), true);
+        assert_eq!(of(0, 1), Some(Ordering::Less), "the first column decides");
+        assert_eq!(of(1, 2), None, "nobody knows");
+        assert_eq!(of(2, 3), Some(Ordering::Less), "equal bytes are equal");
+        assert!(
+            unknown
+                .compare_keys(&view(&ascending[4]), &view(&ascending[4]))
+                .null
+        );
+        let pivot = KeyTuple {
+            natts: 1,
+            tid: None,
+            ..view(&ascending[1])
+        };
+        assert_eq!(
+            known.compare(&pivot, &view(&ascending[1]), true),
+            Some(Ordering::Less)
+        );
+        assert_eq!(
+            known.compare(&pivot, &view(&ascending[0]), true),
+            Some(Ordering::Greater)
+        );
+        let first = ItemPointer {
+            block: BlockNumber(1),
+            offset: OffsetNumber(2),
+        };
+        assert_eq!(view(&ascending[1]).tid, Some(first));
+    }
+}

@@ -336,6 +336,15 @@ impl<'d> Descent<'d> {
         self.pages.get(block).is_some_and(|r| r.bad)
     }
 
+    /// Whether something is wrong with a downlink that has been said: its parent or its child is bad or lost, or
+    /// there can be no such child (what lies beyond the end counts as lost).
+    fn is_said(&self, link: &Downlink) -> bool {
+        let child = self.pages.state(link.child);
+        self.is_bad(link.parent)
+            || self.agreed.linked_deleted.contains(&link.child)
+            || matches!(child, State::Lost | State::Meta)
+    }
+
     /// Holds the downlinks to a level against its pages.
     fn compare(&mut self, slots: &[Slot], chain: &Chain, held: &mut Held) {
         let child = |j: usize| slots.get(j).and_then(|s| s.link()).map(|l| l.child);
@@ -389,9 +398,7 @@ impl<'d> Descent<'d> {
                     ));
                 }
             } else {
-                let quiet = self.is_bad(link.parent)
-                    || self.agreed.linked_deleted.contains(&link.child)
-                    || self.pages.state(link.child) == State::Lost;
+                let quiet = self.is_said(link);
                 let (one_more, next) = (at(i + 1), child(j + 1));
                 let report = |held: &mut Held, expect: String| {
                     if !quiet {
@@ -470,9 +477,7 @@ impl<'d> Descent<'d> {
         }
         let left = slots.unwrap_or_default().iter().filter_map(|s| s.link());
         for link in left {
-            let known = self.agreed.linked_deleted.contains(&link.child)
-                || self.pages.state(link.child) == State::Lost
-                || self.is_bad(link.parent);
+            let known = self.is_said(&link);
             if !known {
                 held.push(self.wrong_link(&link, "no page: the level has ended".to_owned()));
             }

@@ -212,6 +212,9 @@ fn links(pages: &Pages, agreed: &mut Agreed, end: &End<'_>, held: &mut Held) {
     left.sort_unstable();
     for (to, pages_that_follow) in left {
         for block in pages_that_follow {
+            if agreed.prev.contains_key(&block) {
+                continue; // its left sibling is known
+            }
             judge.prev(block, to, agreed, held);
         }
     }
@@ -287,9 +290,6 @@ impl Judge<'_> {
                 && !self.is_followed(next)
                 && self.pages.state(next.prev) != State::Lost =>
             {
-                if let Some(list) = followers.get_mut(&next.prev) {
-                    list.retain(|&b| b != next.block);
-                }
                 agreed.prev.insert(next.block, block);
                 held.push(wrong(
                     self.end,
