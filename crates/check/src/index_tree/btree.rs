@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `record` | nothing: what is remembered of each page |
 //! | `page_order` | the entries of one page ascend and do not exceed its high key |
+//! | `root` | the meta page leads to the root |
 //! | `siblings` | levels and sibling links agree |
 //! | `descent` | each page has its one downlink, in the order of its siblings, with its left sibling's high key |
 //! | `bounds` | each page begins above its left sibling's high key (`--deep`) |
@@ -18,6 +19,7 @@ mod descent;
 mod duplicates;
 mod page_order;
 mod record;
+mod root;
 mod siblings;
 
 use super::{End, TreeCheck};

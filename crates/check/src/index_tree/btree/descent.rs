@@ -3,6 +3,7 @@
 //! `contrib/amcheck/verify_nbtree.c`).
 
 use super::record::{Downlink, Pages, Record, State};
+use super::root::{Root, Start};
 use super::siblings::{Agreed, wrong};
 use crate::blocks::BlockBits;
 use crate::codes;
@@ -84,7 +85,8 @@ pub(super) fn descend(
         right_high: HashMap::new(),
         whole: true,
     };
-    let root = match d.root(meta, held) {
+    let start = Start { pages, agreed, end };
+    let root = match start.root(meta, held) {
         Root::None => return None,
         Root::Empty => {
             return Some(Chains {
@@ -106,11 +108,11 @@ pub(super) fn descend(
     for _ in 0..MAX_LEVELS {
         let chain = d.chain(&slots, level, held);
         d.compare(&slots, &chain, held);
-        slots = d.slots(&chain.blocks);
+        slots = d.slots(&chain);
         d.whole &= !chain.ragged_start && !chain.ragged_end;
         levels.push(chain.blocks);
         match level.checked_sub(1) {
-            Some(below) if !slots.is_empty() => level = below,
+            Some(below) if slots.iter().any(|s| s.link().is_some()) => level = below,
             _ => break,
         }
     }
@@ -121,112 +123,7 @@ pub(super) fn descend(
     })
 }
 
-/// Where the tree begins.
-enum Root {
-    At(u32),
-    /// The index is empty.
-    Empty,
-    /// Nobody knows.
-    None,
-}
-
 impl<'d> Descent<'d> {
-    /// The root, by the meta page and by the page that is marked so.
-    fn root(&self, meta: Option<&BtreeMeta>, held: &mut Held) -> Root {
-        let mut marked = self
-            .pages
-            .iter()
-            .filter(|r| r.state == State::Live && r.has(flags::ROOT));
-        let first = marked.next().map(|r| r.block);
-        let only = first.filter(|_| marked.next().is_none());
-        let or_marked = only.map_or(Root::None, Root::At);
-        let Some(meta) = meta else { return or_marked };
-        let wrong_meta =
-            |what: &str, have: String, expect: String| wrong(self.end, 0, what, have, expect);
-        let block =
-            |b: Option<u32>| b.map_or("a page of the tree".to_owned(), |b| format!("block {b}"));
-        if meta.root.0 == 0 {
-            let Some(live) = self.pages.iter().find(|r| r.state == State::Live) else {
-                return Root::Empty;
-            };
-            let what = "the meta page has no root, and there are pages of a tree";
-            let expect = block(only.or(Some(live.block)));
-            held.push(wrong_meta(what, "no root".to_owned(), expect));
-            return or_marked;
-        }
-        let Some(root) = self.pages.get(meta.root.0) else {
-            return or_marked; // beyond the end, which is reported
-        };
-        let have = format!("block {}", root.block);
-        match root.state {
-            State::Lost => return Root::None,
-            State::Live if root.has(flags::ROOT) || root.is_split() => {}
-            State::Live if first.is_none() => held.push(wrong(
-                self.end,
-                root.block,
-                "the root is not marked as one",
-                format!("flags {:#06x}", root.flags),
-                format!("flags {:#06x}", root.flags | flags::ROOT),
-            )),
-            _ => {
-                let what = "the meta page leads to a root that is none";
-                held.push(wrong_meta(what, have, block(only)));
-                return or_marked;
-            }
-        }
-        if let Some(other) = self
-            .pages
-            .iter()
-            .find(|r| r.state == State::Live && r.has(flags::ROOT) && r.block != root.block)
-        {
-            held.push(wrong(
-                self.end,
-                other.block,
-                "the page is marked as the root, and is not",
-                format!("flags {:#06x}", other.flags),
-                have,
-            ));
-        }
-        let level = self.agreed.level_of(root);
-        if level != meta.level {
-            let what = "the root is on another level than the meta page says";
-            held.push(wrong_meta(
-                what,
-                format!("level {}", meta.level),
-                format!("level {level}"),
-            ));
-        } else {
-            self.fast_root(meta, held);
-        }
-        Root::At(root.block)
-    }
-
-    /// Where searches start: the leftmost page of its level. It may be a page that has been deleted since
-    /// (`_bt_getroot` steps over it).
-    fn fast_root(&self, meta: &BtreeMeta, held: &mut Held) {
-        let Some(page) = self.pages.get(meta.fast_root.0) else {
-            return; // beyond the end, which is reported
-        };
-        let level = self.agreed.level_of(page);
-        let (have, expect) = match page.state {
-            State::Meta => ("no block".to_owned(), "a page of the tree".to_owned()),
-            State::Live if level != meta.fast_level => (
-                format!("level {}", meta.fast_level),
-                format!("level {level}"),
-            ),
-            State::Live if self.agreed.prev_of(page) != 0 => {
-                let have = format!(
-                    "block {}, whose left sibling is block {}",
-                    page.block, page.prev
-                );
-                (have, "the first page of a level".to_owned())
-            }
-            _ => return,
-        };
-        let what = "the meta page's fast root is none";
-        held.push(wrong(self.end, 0, what, have, expect));
-    }
-
     /// The pages of a level, by their siblings.
     fn chain(&mut self, slots: &[Slot], level: u32, held: &mut Held) -> Chain {
         let is_here = |b: u32| {
@@ -291,9 +188,12 @@ impl<'d> Descent<'d> {
     }
 
     /// The downlinks of a level's pages, from left to right.
-    fn slots(&self, chain: &[u32]) -> Vec<Slot> {
+    fn slots(&self, chain: &Chain) -> Vec<Slot> {
         let mut slots = Vec::new();
-        for record in chain.iter().filter_map(|&b| self.pages.get(b)) {
+        if chain.ragged_start {
+            slots.push(Slot::Gap);
+        }
+        for record in chain.blocks.iter().filter_map(|&b| self.pages.get(b)) {
             match record.state {
                 State::Live => {
                     let own = self.pages.links_of(record);
@@ -302,6 +202,9 @@ impl<'d> Descent<'d> {
                 State::Lost => slots.push(Slot::Gap),
                 _ => {}
             }
+        }
+        if chain.ragged_end {
+            slots.push(Slot::Gap);
         }
         slots
     }

@@ -325,6 +325,10 @@ impl Judge<'_> {
         let (Some(page), Some(left)) = (self.pages.get(block), self.pages.get(to)) else {
             return;
         };
+        if left.in_tree() && left.next != 0 && self.pages.get(left.next).is_none() {
+            agreed.next.insert(to, block); // it leads beyond the end, which is reported
+            return;
+        }
         let known = agreed.parent_of(block).is_some() || self.is_preceded(page);
         if left.in_tree() && left.next == 0 && known {
             agreed.next.insert(to, block);
