@@ -144,7 +144,7 @@ impl<'h> IndexCheck<'h> {
     #[must_use]
     pub fn ordered(mut self, keys: Option<Arc<KeyOrder>>, deep: bool) -> Self {
         if let Tree::Btree(tree) = &mut self.tree {
-            *tree = BtreeTree::ordered(keys, deep);
+            **tree = BtreeTree::ordered(keys, deep);
         }
         self
     }

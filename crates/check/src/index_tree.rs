@@ -69,7 +69,7 @@ pub trait TreeCheck: Sized {
 /// The summary of an index, by its access method.
 pub enum Tree {
     /// A B-tree.
-    Btree(btree::BtreeTree),
+    Btree(Box<btree::BtreeTree>),
     /// A hash index.
     Hash(hash::HashTree),
     /// GIN.
@@ -102,7 +102,7 @@ impl Tree {
     #[must_use]
     pub fn new(am: AccessMethod, first_column: Option<Oid>, sole: Option<AttributeShape>) -> Self {
         match am {
-            AccessMethod::Btree => Self::Btree(btree::BtreeTree::default()),
+            AccessMethod::Btree => Self::Btree(Box::default()),
             AccessMethod::Hash => Self::Hash(hash::HashTree::default()),
             AccessMethod::Gin => Self::Gin(gin::GinTree::new(sole)),
             AccessMethod::Gist => Self::Gist(gist::GistTree::new(first_column)),
@@ -138,7 +138,7 @@ impl TreeCheck for Tree {
 
     fn merge(&mut self, later: Self) {
         match (self, later) {
-            (Self::Btree(a), Self::Btree(b)) => a.merge(b),
+            (Self::Btree(a), Self::Btree(b)) => a.merge(*b),
             (Self::Hash(a), Self::Hash(b)) => a.merge(b),
             (Self::Gin(a), Self::Gin(b)) => a.merge(b),
             (Self::Gist(a), Self::Gist(b)) => a.merge(b),

@@ -256,7 +256,7 @@ impl Judge<'_> {
         };
         let mine = followers.get(&block).map_or(&[][..], Vec::as_slice);
         if next.state == State::Deleted
-            && let [] = mine
+            && mine.is_empty()
             && let Some(after) = self.pages.in_tree(next.next)
             && after.prev == next.block
         {
