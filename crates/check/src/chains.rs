@@ -5,6 +5,7 @@
 //! `heapam_update` and pruning do is the same in all majors. From a line pointer or a header that is
 //! wrong by itself nothing is concluded.
 
+use crate::codes::{self, Problem};
 use crate::transactions::{Outcome, Outcomes};
 use pgfsck_format::heap::{HeapTupleHeader, infomask2};
 use pgfsck_format::item::ItemState;
@@ -59,6 +60,64 @@ pub enum Broken {
     Outlived(OffsetNumber, Outcome, Outcome),
     /// A heap-only tuple that nothing leads to.
     NoRoot,
+}
+
+impl Broken {
+    /// The code, what is wrong, and what is there.
+    #[must_use]
+    pub fn words(&self) -> (&'static Problem, &'static str, String) {
+        match self {
+            Self::RedirectToRoot(to) => (
+                &codes::HEAP_LINE_POINTER_INVALID,
+                "the line pointer redirects to a tuple that is not heap-only",
+                format!("leads to line pointer {to}"),
+            ),
+            Self::SharedRedirect(to, other) => (
+                &codes::HEAP_LINE_POINTER_INVALID,
+                "the line pointer redirects to a tuple that another one leads to",
+                format!("leads to line pointer {to}, as {other} does"),
+            ),
+            Self::SharedSuccessor(to, other) => (
+                &codes::HEAP_TUPLE_INVALID,
+                "the tuple's newer version is another tuple's",
+                format!("leads to line pointer {to}, as {other} does"),
+            ),
+            Self::NotHeapOnly(to) => (
+                &codes::HEAP_TUPLE_INVALID,
+                "the tuple is marked HOT-updated, and its newer version is not heap-only",
+                format!("leads to line pointer {to}"),
+            ),
+            Self::NotHot(to) => (
+                &codes::HEAP_TUPLE_INVALID,
+                "the tuple's newer version is heap-only, and the tuple is not marked HOT-updated",
+                format!("leads to line pointer {to}"),
+            ),
+            Self::Outlived(to, from, then) => (
+                &codes::HEAP_TUPLE_INVALID,
+                "the tuple was never committed, and was updated to one that counts",
+                format!(
+                    "t_xmin {}, of line pointer {to} {}",
+                    outcome_word(*from),
+                    outcome_word(*then)
+                ),
+            ),
+            Self::NoRoot => (
+                &codes::HEAP_TUPLE_INVALID,
+                "the tuple is heap-only, and no tuple and no redirect leads to it",
+                "nothing leads here".to_owned(),
+            ),
+        }
+    }
+}
+
+/// An outcome as findings name it.
+fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Committed => "committed",
+        Outcome::Aborted => "aborted",
+        Outcome::Prepared => "in progress (prepared)",
+        Outcome::Unknown => "unknown",
+    }
 }
 
 /// What a line pointer leads to.

@@ -5,7 +5,7 @@
 //! committed: an aborted transaction may have added columns that pg_class never got.
 
 use crate::all_visible::{invisible, needs_freeze};
-use crate::chains::{self, Broken, overlap};
+use crate::chains::{self, overlap};
 use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::heap_summary::HeapSummary;
@@ -13,7 +13,7 @@ use crate::held::Held;
 use crate::live_rows::{RowFold, RowPlan};
 use crate::scan::PageCheck;
 use crate::toast::{ChunkFold, Pointer, Pointers, Wanted};
-use crate::transactions::{Contradiction, Inserters, Outcome, Outcomes, denied, join};
+use crate::transactions::{Contradiction, Inserters, Outcomes, denied, join};
 use crate::tuple_header::{Bounds, contradiction};
 use crate::values::{Impossible, Values};
 use pgfsck_format::attribute::TupleShape;
@@ -290,47 +290,7 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         let lost = !self.faulty.is_empty();
         let all = chains::broken(page, self.fmt, &self.faulty, lost, &mut self.outcomes);
         for (number, broken) in all {
-            let (code, what, have) = match broken {
-                Broken::RedirectToRoot(to) => (
-                    &codes::HEAP_LINE_POINTER_INVALID,
-                    "the line pointer redirects to a tuple that is not heap-only",
-                    format!("leads to line pointer {to}"),
-                ),
-                Broken::SharedRedirect(to, other) => (
-                    &codes::HEAP_LINE_POINTER_INVALID,
-                    "the line pointer redirects to a tuple that another one leads to",
-                    format!("leads to line pointer {to}, as {other} does"),
-                ),
-                Broken::SharedSuccessor(to, other) => (
-                    &codes::HEAP_TUPLE_INVALID,
-                    "the tuple's newer version is another tuple's",
-                    format!("leads to line pointer {to}, as {other} does"),
-                ),
-                Broken::NotHeapOnly(to) => (
-                    &codes::HEAP_TUPLE_INVALID,
-                    "the tuple is marked HOT-updated, and its newer version is not heap-only",
-                    format!("leads to line pointer {to}"),
-                ),
-                Broken::NotHot(to) => (
-                    &codes::HEAP_TUPLE_INVALID,
-                    "the tuple's newer version is heap-only, and the tuple is not marked HOT-updated",
-                    format!("leads to line pointer {to}"),
-                ),
-                Broken::Outlived(to, from, then) => (
-                    &codes::HEAP_TUPLE_INVALID,
-                    "the tuple was never committed, and was updated to one that counts",
-                    format!(
-                        "t_xmin {}, of line pointer {to} {}",
-                        outcome_word(from),
-                        outcome_word(then)
-                    ),
-                ),
-                Broken::NoRoot => (
-                    &codes::HEAP_TUPLE_INVALID,
-                    "the tuple is heap-only, and no tuple and no redirect leads to it",
-                    "nothing leads here".to_owned(),
-                ),
-            };
+            let (code, what, have) = broken.words();
             let finding = Finding::new(code, at.at_item(number), what);
             self.hold(finding.values(have, "a chain of updates from a root on"));
         }
@@ -848,16 +808,6 @@ impl PageCheck for HeapCheck<'_, '_> {
         s.unfrozen.union(t.unfrozen);
         join(&mut s.contradictions, t.contradictions);
         self.held.append(later.held);
-    }
-}
-
-/// An outcome as findings name it.
-fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Committed => "committed",
-        Outcome::Aborted => "aborted",
-        Outcome::Prepared => "in progress (prepared)",
-        Outcome::Unknown => "unknown",
     }
 }
 
