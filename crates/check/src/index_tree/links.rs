@@ -101,8 +101,11 @@ impl End<'_> {
     /// The place of a block.
     #[must_use]
     pub fn at(&self, block: BlockNumber) -> Place {
-        self.files
-            .place_of_block(&self.files.place, block, self.cx.fmt)
+        let place = Place {
+            fork: self.files.place.fork,
+            ..self.place.clone()
+        };
+        self.files.place_of_block(&place, block, self.cx.fmt)
     }
 }
 
