@@ -101,11 +101,8 @@ impl End<'_> {
     /// The place of a block.
     #[must_use]
     pub fn at(&self, block: BlockNumber) -> Place {
-        let place = Place {
-            fork: self.files.place.fork,
-            ..self.place.clone()
-        };
-        self.files.place_of_block(&place, block, self.cx.fmt)
+        self.files
+            .place_of_block(&self.files.place, block, self.cx.fmt)
     }
 }
 
