@@ -203,7 +203,12 @@ impl<'a> DatabasePass<'a> {
         Counters::add(&counters.values_elsewhere, summary.values_elsewhere);
         self.prove_pages(target);
         let unknown = (!shape.known).then(|| self.why_unknown(target.relation));
-        target.proof.say(Fact::Tuples, unknown);
+        target.proof.say(Fact::Tuples, unknown.clone());
+        let elsewhere = summary.values_elsewhere;
+        let unread = (elsewhere > 0 && self.cx.level < Level::Deep).then(|| {
+            format!("{elsewhere} values are compressed or out of line: --deep reads them")
+        });
+        target.proof.say(Fact::Values, unknown.or(unread));
         let chain = target.forks.get(&ForkNumber::Main)?;
         summary.missing.clone_from(&chain.missing);
         let last_page = summary.last_page;

@@ -17,6 +17,7 @@ use crate::codes;
 use crate::evidence::ScannedHeap;
 use crate::finding::{Finding, Place, Severity};
 use crate::held::Held;
+use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
 use crate::scan::ForkFiles;
 use crate::sink::Counters;
@@ -59,10 +60,15 @@ impl<'a> DatabasePass<'a> {
         let result = gather::resolve(&self.cx, &toast_files, wanted, found);
         Counters::add(&counters.toast_proven, result.proven);
         Counters::add(&counters.toast_sized, result.sized);
-        Counters::add(
-            &counters.toast_undecided,
-            wanted.undecided() + result.undecided,
-        );
+        let undecided = wanted.undecided() + result.undecided;
+        Counters::add(&counters.toast_undecided, undecided);
+        let beyond = undecided + result.sized;
+        let why = (beyond > 0).then(|| {
+            format!(
+                "{beyond} values are beyond the memory for them, or too long to be decompressed"
+            )
+        });
+        table.proof.say(Fact::Toast, why);
         let mut held = Held::default();
         for (tid, what) in result.duplicates {
             let at = self
