@@ -6,7 +6,7 @@ use crate::heap::HeapShape;
 use crate::held::Held;
 use crate::index_entries::{Entries, KeyMatch, btree_entries, differing, in_parts};
 use crate::index_tree::btree::BtreeTree;
-use crate::live_rows::{LiveRows, PARTS, PlannedIndex, RowFold, RowPlan, Seen};
+use crate::live_rows::{LiveRows, PlannedIndex, RowFold, RowPlan, Seen};
 use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
 use crate::row_keys::KeyColumns;
@@ -361,9 +361,4 @@ fn hex(bytes: &[u8]) -> String {
         out.push('…');
     }
     out
-}
-
-/// Blocks of a table in each of its parts.
-pub(crate) fn blocks_per_part(blocks: u32) -> u32 {
-    blocks.div_ceil(PARTS as u32).max(1)
 }

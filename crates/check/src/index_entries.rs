@@ -5,7 +5,7 @@
 //! the sum of all keys must be that of the rows. Sums that differ are looked into by a second reading.
 
 use crate::finding::Place;
-use crate::live_rows::{LiveRows, PARTS, Seen, Sums};
+use crate::live_rows::{LiveRows, Seen, Sums, no_sums, part_of};
 use crate::row_keys::{IndexKey, KeyColumns, with_row};
 use pgfsck_format::access::btree::{BtreeOpaque, TupleKind, classify, flags, posting_tids};
 use pgfsck_format::access::tuple::IndexTuple;
@@ -68,7 +68,7 @@ impl<'h> Entries<'h> {
             expected,
             of_live: 0,
             all: 0,
-            sums: Box::new([0; PARTS]),
+            sums: no_sums(),
             doubles: Vec::new(),
             double_count: 0,
         }
@@ -123,8 +123,8 @@ impl<'h> Entries<'h> {
             return;
         }
         let number = keys.number(tuple, end, tid);
-        let part = (tid.block.0 / keys.blocks_per_part.max(1)) as usize;
-        if let Some(sum) = self.sums.get_mut(part.min(PARTS - 1)) {
+        let part = part_of(tid.block, keys.blocks_per_part);
+        if let Some(sum) = self.sums.get_mut(part) {
             *sum = sum.wrapping_add(number);
         }
     }
@@ -195,6 +195,7 @@ pub fn differing(rows: &Sums, entries: &Sums) -> Vec<usize> {
 /// Whether a block of the table is in one of these parts.
 #[must_use]
 pub fn in_parts(parts: &[usize], blocks_per_part: u32, block: BlockNumber) -> bool {
-    let part = (block.0 / blocks_per_part.max(1)) as usize;
-    parts.binary_search(&part.min(PARTS - 1)).is_ok()
+    parts
+        .binary_search(&part_of(block, blocks_per_part))
+        .is_ok()
 }

@@ -5,7 +5,7 @@ use crate::codes;
 use crate::context::{Level, Standing};
 use crate::evidence::{Evidence, IndexWord, ScannedHeap};
 use crate::finding::{Finding, Place, Severity};
-use crate::heap_against_index::{IndexedRows, blocks_per_part};
+use crate::heap_against_index::IndexedRows;
 use crate::index::{Heap, IndexCheck};
 use crate::index_entries::{Entries, Expected, KeyMatch};
 use crate::index_tree::{End, Tree, TreeCheck};
@@ -53,7 +53,7 @@ impl<'a> DatabasePass<'a> {
                 key,
                 shapes: columns.filter(|_| am == AccessMethod::Btree)?,
                 keyless: &rows.keyless,
-                blocks_per_part: blocks_per_part(a.plan.blocks),
+                blocks_per_part: a.plan.blocks_per_part(),
             })
         });
         let expected = against.as_ref().map(|a| Expected {

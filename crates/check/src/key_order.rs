@@ -288,11 +288,8 @@ mod tests {
                 .compare_keys(&view(&ascending[4]), &view(&ascending[4]))
                 .null
         );
-        let pivot = KeyTuple {
-            natts: 1,
-            tid: None,
-            ..view(&ascending[1])
-        };
+        let mut pivot = view(&ascending[1]);
+        (pivot.natts, pivot.tid) = (1, None);
         assert_eq!(
             known.compare(&pivot, &view(&ascending[1]), true),
             Some(Ordering::Less)

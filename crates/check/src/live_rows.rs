@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Rows of one index whose key cannot be compared and that are remembered, at most.
 const MAX_KEYLESS: usize = 1 << 18;
 /// Parts that a table is cut into for the sums, so that a difference can be narrowed down.
-pub const PARTS: usize = 512;
+pub const PARTS: u32 = 512;
 
 /// What must be known of a table to fold its live rows.
 pub struct RowPlan<'a> {
@@ -53,8 +53,13 @@ impl RowPlan<'_> {
     /// The part of the table that a block belongs to.
     #[must_use]
     pub fn part(&self, block: BlockNumber) -> usize {
-        let per_part = self.blocks.div_ceil(PARTS as u32).max(1);
-        ((block.0 / per_part) as usize).min(PARTS - 1)
+        part_of(block, self.blocks_per_part())
+    }
+
+    /// Blocks of the table in each of its parts.
+    #[must_use]
+    pub fn blocks_per_part(&self) -> u32 {
+        self.blocks.div_ceil(PARTS).max(1)
     }
 
     /// Bytes that the rows of the whole table may take.
@@ -185,7 +190,19 @@ fn set(words: &mut Vec<u64>, bit: u32) {
 }
 
 /// The sum of the keys in each part of a table.
-pub type Sums = Box<[u64; PARTS]>;
+pub type Sums = Box<[u64; PARTS as usize]>;
+
+/// Nothing summed up yet.
+#[must_use]
+pub fn no_sums() -> Sums {
+    Box::new([0; PARTS as usize])
+}
+
+/// The part that a block belongs to.
+#[must_use]
+pub fn part_of(block: BlockNumber, blocks_per_part: u32) -> usize {
+    (block.0 / blocks_per_part.max(1)).min(PARTS - 1) as usize
+}
 
 /// What the rows of a table say of one of its indexes.
 #[derive(Debug)]
@@ -203,7 +220,7 @@ pub struct IndexRows {
 impl Default for IndexRows {
     fn default() -> Self {
         Self {
-            sums: Box::new([0; PARTS]),
+            sums: no_sums(),
             keyless: BTreeSet::new(),
             given_up: false,
             absent: Vec::new(),

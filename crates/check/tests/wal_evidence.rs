@@ -8,6 +8,7 @@
     clippy::cast_possible_truncation
 )]
 
+use pgfsck_check::budget::Budget;
 use pgfsck_check::context::{Cx, Level, Stop};
 use pgfsck_check::sink::{Observer, Sink};
 use pgfsck_check::wal_evidence::{
@@ -113,12 +114,14 @@ impl Cluster {
     fn gather(&self, stop: Stop, questions: Questions) -> WalEvidence {
         let volume = Directory::new(&self.root, Vec::new()).unwrap();
         let sink = Sink::new(10, &Silent);
+        let budget = Budget::default();
         let cx = Cx {
             volume: &volume,
             fmt: self.fmt,
             stop,
             level: Level::Deep,
             sink: &sink,
+            budget: &budget,
         };
         WalEvidence::gather(&cx, &self.control, questions)
     }

@@ -118,7 +118,7 @@ impl TreeCheck for HashTree {
         }
         let mut judge = Judge {
             meta: &meta,
-            tree: &self,
+            tree: self,
             order: end.cx.fmt.order,
             reached: vec![false; self.nodes.list().len()],
             blind: false,
