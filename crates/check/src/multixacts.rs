@@ -149,7 +149,7 @@ impl Ascending {
                 self.before = last;
                 None
             }
-            Some((last_id, last_offset, _)) if distance > self.before => {
+            Some((last_id, last_offset, last)) if distance > self.before && distance != last => {
                 Some((last_id, last_offset))
             }
             Some(_) => return Some((id, offset)),
