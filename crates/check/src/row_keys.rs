@@ -9,8 +9,9 @@ use pgfsck_catalog::{Attribute, IndexColumn};
 use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::attribute::{AttributeShape, CSTRING, Datum};
 use pgfsck_format::heap::HeapTupleHeader;
-use pgfsck_format::varlena::Varlena;
+use pgfsck_format::varlena::{TOAST_POINTER_BYTES, VARHDRSZ, Varlena};
 use pgfsck_format::{ClusterFormat, ItemPointer, Oid};
+use std::ops::Range;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// `NAMEOID`.
@@ -127,7 +128,8 @@ impl KeyColumns {
         }
     }
 
-    /// The number of an entry's key.
+    /// The number of an entry's key; `None` if no server forms such an entry: it cannot be taken apart, says
+    /// wrongly whether it has values of variable length, or is not padded with zeros (`index_form_tuple`).
     #[must_use]
     pub fn of_entry(
         &self,
@@ -137,14 +139,24 @@ impl KeyColumns {
         end: usize,
     ) -> Option<u64> {
         let mut number = 0;
+        let mut has_varwidth = false;
         let mut columns = key.columns.iter();
-        for found in tuple.attributes(shapes, shapes.len(), end) {
+        let mut padded = true;
+        let mut walk = tuple.attributes(shapes, shapes.len(), end);
+        loop {
+            let before = walk.offset();
+            let Some(found) = walk.next() else { break };
             let (index, datum) = found.ok()?;
+            let start = walk.offset().saturating_sub(stored_bytes(&datum));
+            padded &= is_zero(tuple, before..start);
             let place = self.wanted.get(*columns.next()?)?;
-            let is_name = place.is_name || shapes.get(index).is_some_and(|s| s.len == CSTRING);
-            number = joined(number, content(&datum, is_name)?);
+            let len = shapes.get(index)?.len;
+            has_varwidth |= len < 0 && datum != Datum::Null;
+            number = joined(number, content(&datum, place.is_name || len == CSTRING)?);
         }
-        columns.next().is_none().then_some(number)
+        padded &= is_zero(tuple, walk.offset()..end.min(tuple.size()));
+        let formed = padded && has_varwidth == tuple.has_varwidth();
+        (formed && columns.next().is_none()).then_some(number)
     }
 }
 
@@ -170,6 +182,25 @@ impl IndexKey {
 pub fn with_row(key: u64, tid: ItemPointer) -> u64 {
     let row = u64::from(tid.block.0) << 16 | u64::from(tid.offset.0);
     xxh3_64_with_seed(&row.to_le_bytes(), key)
+}
+
+/// Whether a stretch of an entry is zero.
+fn is_zero(tuple: &IndexTuple<'_>, stretch: Range<usize>) -> bool {
+    let bytes = tuple.bytes().get(stretch).unwrap_or_default();
+    bytes.iter().all(|&b| b == 0)
+}
+
+/// Bytes that a value takes in its tuple, with its header and without padding.
+fn stored_bytes(datum: &Datum<'_>) -> usize {
+    match datum {
+        Datum::Null | Datum::Missing => 0,
+        Datum::Fixed(bytes) => bytes.len(),
+        Datum::CString(bytes) => bytes.len() + 1,
+        Datum::Varlena(Varlena::Short(bytes)) => bytes.len() + 1,
+        Datum::Varlena(Varlena::Plain(bytes)) => bytes.len() + VARHDRSZ,
+        Datum::Varlena(Varlena::Compressed(c)) => c.data.len() + 2 * VARHDRSZ,
+        Datum::Varlena(Varlena::External(_)) => TOAST_POINTER_BYTES,
+    }
 }
 
 /// The number of a column, after that of those before it.
