@@ -7,7 +7,7 @@ use crate::lost::{Losses, Lost, LostWhy};
 use crate::names::{NameRef, Names, decode_name};
 use crate::relation::Relation;
 use crate::row::{Column, Row};
-use crate::scan::{EachRow, Source, scan};
+use crate::scan::{EachRow, Source, scan_with_index};
 use crate::xact::RowFate;
 use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::{ClusterFormat, Oid, RelFileLocator, TransactionId};
@@ -198,14 +198,21 @@ impl Reading<'_> {
         losses: &mut Losses,
         each: &mut EachRow<'_>,
     ) {
-        let number = self.relations.map.resolve(
-            self.source.volume,
-            self.source.paths,
-            self.database.tablespace,
-            self.database.oid,
-            Oid(catalog.oid),
-        );
-        let Some(number) = number else {
+        let place = |oid| {
+            let number = self.relations.map.resolve(
+                self.source.volume,
+                self.source.paths,
+                self.database.tablespace,
+                self.database.oid,
+                Oid(oid),
+            )?;
+            Some(RelFileLocator {
+                tablespace: self.database.tablespace,
+                database: self.database.oid,
+                number,
+            })
+        };
+        let Some(locator) = place(catalog.oid) else {
             losses.push(Lost {
                 catalog: catalog.name,
                 path: self.database.directory.clone(),
@@ -215,12 +222,8 @@ impl Reading<'_> {
             });
             return;
         };
-        let locator = RelFileLocator {
-            tablespace: self.database.tablespace,
-            database: self.database.oid,
-            number,
-        };
-        scan(self.source, layout, locator, losses, each);
+        let index = place(catalog.key_index);
+        scan_with_index(self.source, layout, locator, index, losses, each);
     }
 
     fn attributes(&self, out: &mut Attributes) {

@@ -11,6 +11,7 @@ use pgfsck_format::checksum::page_checksum;
 use pgfsck_format::page::{PAGE_HEADER_BYTES, Page};
 use pgfsck_format::{BlockNumber, ClusterFormat, ForkNumber, OffsetNumber, RelFileLocator};
 use pgfsck_volume::{File, VolPath, Volume, VolumeError};
+use std::ops::Range;
 
 /// Blocks that are read at once.
 const CHUNK_BLOCKS: u32 = 32;
@@ -34,12 +35,16 @@ pub(crate) struct Relfile<'a> {
 }
 
 /// How far a relation reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Extent {
     /// Blocks up to the end of the last segment.
     pub(crate) blocks: u32,
     /// Blocks up to the last one that is not all zeros.
     pub(crate) filled: u32,
+    /// Runs of all-zero blocks before others with content. They may have had rows once, or be what a server
+    /// under load left that extended the relation by several blocks (`RelationAddExtraBlocks`,
+    /// `access/heap/hio.c`): only the relation's index can tell.
+    pub(crate) zeroed: Vec<Range<u32>>,
 }
 
 /// What is done with a page.
@@ -141,12 +146,10 @@ impl Walk<'_, '_, '_> {
         self.file.lose(Some(block), None, why);
     }
 
-    /// Notes a block with content: zeroed ones before it had rows once.
+    /// Notes a block with content: zeroed ones before it may have had rows once.
     fn content(&mut self, block: u32) {
         if let Some(from) = self.zeros_from.take() {
-            for zeroed in from..block {
-                self.file.lose(Some(zeroed), None, LostWhy::Zeroed);
-            }
+            self.extent.zeroed.push(from..block);
         }
         self.extent.filled = block.saturating_add(1);
     }

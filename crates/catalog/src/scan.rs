@@ -11,33 +11,29 @@ use pgfsck_format::heap::HeapTupleHeader;
 use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
 use pgfsck_format::{ItemPointer, RelFileLocator};
+use std::collections::BTreeSet;
 
 /// What is done with a row; an error is recorded as its loss.
 pub(crate) type EachRow<'f> = dyn FnMut(&Row<'_>) -> Result<(), LostWhy> + 'f;
 
-/// Reads all rows of the catalog whose main fork is at `locator`.
+/// Reads all rows of the catalog whose main fork is at `locator`; all-zero blocks before others with content
+/// count as lost.
 pub(crate) fn scan(
     source: Source<'_>,
     layout: &Layout,
     locator: RelFileLocator,
     losses: &mut Losses,
     each: &mut EachRow<'_>,
-) -> Extent {
-    let mut file = Relfile {
-        source,
-        catalog: layout.catalog.name,
-        locator,
-        losses,
-    };
-    file.walk(&mut |file, page| rows(file, page, layout, each))
+) {
+    scan_with_index(source, layout, locator, None, losses, each);
 }
 
 /// Reads all rows of a catalog, and asks its index whether there were more.
 ///
-/// A catalog cut at a block boundary, or with its last blocks zeroed, looks like a shorter one. But
-/// its index still has entries for the rows that are gone: VACUUM removes those before it truncates
-/// the table, so that in a sound cluster every entry leads to a block that is there. pg_class.relpages
-/// would not tell: a VACUUM FULL of pg_class leaves the old number in its own row.
+/// A catalog cut at a block boundary, or with blocks zeroed, looks like a shorter one. But its index still
+/// has entries for the rows that are gone: VACUUM removes those before it truncates the table, so that in a
+/// sound cluster every entry leads to a block that is there and has content. pg_class.relpages would not
+/// tell: a VACUUM FULL of pg_class leaves the old number in its own row.
 pub(crate) fn scan_with_index(
     source: Source<'_>,
     layout: &Layout,
@@ -46,49 +42,79 @@ pub(crate) fn scan_with_index(
     losses: &mut Losses,
     each: &mut EachRow<'_>,
 ) {
-    let extent = scan(source, layout, locator, losses, each);
-    let Some(expect) = index.and_then(|i| blocks_by_index(source, i)) else {
-        return;
-    };
     let mut file = Relfile {
         source,
         catalog: layout.catalog.name,
         locator,
         losses,
     };
-    for zeroed in extent.filled..expect.min(extent.blocks) {
-        file.lose(Some(zeroed), None, LostWhy::Zeroed);
+    let extent = file.walk(&mut |file, page| rows(file, page, layout, each));
+    let zeroed = extent.zeroed.iter().cloned().flatten();
+    let Some(known) = index.map(|i| Needed::by(source, i, &extent)) else {
+        zeroed.for_each(|block| file.lose(Some(block), None, LostWhy::Zeroed));
+        return;
+    };
+    let tail = extent.filled..known.blocks.min(extent.blocks);
+    for block in zeroed.chain(tail) {
+        if !known.whole || known.zeroed.contains(&block) {
+            file.lose(Some(block), None, LostWhy::Zeroed);
+        }
     }
-    if extent.blocks < expect {
-        let have = extent.blocks;
+    let (have, expect) = (extent.blocks, known.blocks);
+    if have < expect {
         file.lose(Some(have), None, LostWhy::FewerBlocks { have, expect });
     }
 }
 
-/// How many blocks the entries of a B-tree index need its table to have. What of the index is
-/// damaged says nothing; whose losses those are is for the audit of the index.
-fn blocks_by_index(source: Source<'_>, locator: RelFileLocator) -> Option<u32> {
-    let mut blocks = None;
-    let mut losses = Losses::new();
-    let mut file = Relfile {
-        source,
-        catalog: "index",
-        locator,
-        losses: &mut losses,
-    };
-    file.walk(&mut |_, page| {
-        if PageKind::identify(page) != PageKind::Btree {
-            return;
-        }
-        let mut highest = None;
-        let whole = heap_tids(page, AccessMethod::Btree, |_, tid| {
-            highest = highest.max(Some(tid.block.0));
+/// What the entries of a B-tree index need its table to have.
+struct Needed {
+    /// How many blocks.
+    blocks: u32,
+    /// Blocks with rows, among those that are all zero.
+    zeroed: BTreeSet<u32>,
+    /// Whether the index could be read in whole. Whose losses its own are is for the audit of the index.
+    whole: bool,
+}
+
+impl Needed {
+    fn by(source: Source<'_>, locator: RelFileLocator, table: &Extent) -> Self {
+        let mut losses = Losses::new();
+        let mut file = Relfile {
+            source,
+            catalog: "index",
+            locator,
+            losses: &mut losses,
+        };
+        let mut needed = Self {
+            blocks: 0,
+            zeroed: BTreeSet::new(),
+            whole: true,
+        };
+        let is_zero = |block: u32| {
+            let run = table.zeroed.partition_point(|run| run.end <= block);
+            block >= table.filled || table.zeroed.get(run).is_some_and(|r| r.contains(&block))
+        };
+        let extent = file.walk(&mut |_, page| {
+            if PageKind::identify(page) != PageKind::Btree {
+                needed.whole = false;
+                return;
+            }
+            let mut tids = Vec::new();
+            let whole = heap_tids(page, AccessMethod::Btree, |_, tid| tids.push(tid.block.0));
+            if whole.is_err() {
+                needed.whole = false;
+                return;
+            }
+            for block in tids {
+                needed.blocks = needed.blocks.max(block.saturating_add(1));
+                if block < table.blocks && is_zero(block) {
+                    needed.zeroed.insert(block);
+                }
+            }
         });
-        if whole.is_ok() {
-            blocks = blocks.max(highest.map(|b| b.saturating_add(1)));
-        }
-    });
-    blocks
+        needed.whole &= losses.is_empty() && extent.filled > 0;
+        needed
+    }
 }
 
 /// Visits the rows of one page.

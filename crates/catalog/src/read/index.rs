@@ -1,13 +1,14 @@
 //! pg_index: the definitions of indexes.
 
+use super::Placed;
 use crate::descriptors::PG_INDEX;
 use crate::index::{IndexColumn, IndexEntry, index_flags as flag};
 use crate::lost::{Losses, LostWhy};
 use crate::row::{Column, Row};
-use crate::scan::{Source, scan};
+use crate::scan::{Source, scan_with_index};
 use crate::xact::RowFate;
 use pgfsck_format::attribute::Datum;
-use pgfsck_format::{ByteOrder, Oid, RelFileLocator};
+use pgfsck_format::{ByteOrder, Oid};
 
 /// `INDEX_MAX_KEYS` of any sensible build; the entries keep counts in one byte.
 const MAX_COLUMNS: usize = 255;
@@ -15,12 +16,12 @@ const MAX_COLUMNS: usize = 255;
 /// Reads all live rows, sorted by the index's OID, and their columns.
 pub(super) fn read(
     source: Source<'_>,
-    place: Option<RelFileLocator>,
+    place: Option<Placed>,
     losses: &mut Losses,
 ) -> (Vec<IndexEntry>, Vec<IndexColumn>) {
     let mut entries = Vec::new();
     let mut columns = Vec::new();
-    let Some(locator) = place else {
+    let Some(place) = place else {
         return (entries, columns);
     };
     let layout = PG_INDEX.layout(source.fmt);
@@ -48,12 +49,19 @@ pub(super) fn read(
         expressions: layout.column("indexprs"),
         predicate: layout.column("indpred"),
     };
-    scan(source, &layout, locator, losses, &mut |row| {
-        if row.verdict.fate == RowFate::Live {
-            entries.push(at.entry(row, source.fmt.order, &mut columns)?);
-        }
-        Ok(())
-    });
+    scan_with_index(
+        source,
+        &layout,
+        place.table,
+        place.index,
+        losses,
+        &mut |row| {
+            if row.verdict.fate == RowFate::Live {
+                entries.push(at.entry(row, source.fmt.order, &mut columns)?);
+            }
+            Ok(())
+        },
+    );
     entries.sort_by_key(|e| (e.oid, source.xacts.age(e.xmin)));
     entries.dedup_by_key(|e| e.oid);
     entries.shrink_to_fit();

@@ -9,7 +9,7 @@ use crate::lost::{Losses, Lost, LostWhy};
 use crate::map_file::MapFile;
 use crate::names::{NameRef, Names, decode_name};
 use crate::relation::{RelKind, Relation};
-use crate::scan::{Source, scan};
+use crate::scan::{Source, scan_with_index};
 use crate::xact::RowFate;
 use pg_class::ClassRows;
 use pgfsck_format::{ForkNumber, Oid, RelFileLocator, RelFileNumber, TransactionId};
@@ -128,6 +128,13 @@ fn read_pg_class(
     ClassRows::default()
 }
 
+/// Where a catalog and its index on OIDs lie.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    table: RelFileLocator,
+    index: Option<RelFileLocator>,
+}
+
 /// Where a catalog that pg_class places lies.
 ///
 /// If its row is lost, initdb's file (named like the OID) is as good where it exists: a rewrite
@@ -138,10 +145,14 @@ fn place_of(
     placed: &[Relation],
     catalog: &'static Catalog,
     losses: &mut Losses,
-) -> Option<RelFileLocator> {
-    let row = placed.iter().find(|r| r.oid.0 == catalog.oid);
-    if let Some(locator) = row.and_then(Relation::locator) {
-        return Some(locator);
+) -> Option<Placed> {
+    let locator_of = |oid: u32| {
+        let row = placed.iter().find(|r| r.oid.0 == oid);
+        row.and_then(Relation::locator)
+    };
+    let index = locator_of(catalog.key_index);
+    if let Some(table) = locator_of(catalog.oid) {
+        return Some(Placed { table, index });
     }
     let initial = RelFileLocator {
         tablespace: target.tablespace,
@@ -157,7 +168,10 @@ fn place_of(
         item: None,
         why: LostWhy::NoLocator,
     });
-    exists.then_some(initial)
+    exists.then_some(Placed {
+        table: initial,
+        index,
+    })
 }
 
 /// Reads OID and name of a small catalog's rows, sorted by OID.
@@ -166,23 +180,30 @@ fn read_names(
     encoding: i32,
     catalog: &'static Catalog,
     column: &'static str,
-    place: Option<RelFileLocator>,
+    place: Option<Placed>,
     names: &mut Names,
     losses: &mut Losses,
 ) -> Vec<(Oid, NameRef)> {
-    let Some(locator) = place else {
+    let Some(place) = place else {
         return Vec::new();
     };
     let layout = catalog.layout(source.fmt);
     let (oid, name) = (layout.optional("oid"), layout.column(column));
     let mut list: Vec<(Oid, TransactionId, NameRef)> = Vec::new();
-    scan(source, &layout, locator, losses, &mut |row| {
-        if row.verdict.fate == RowFate::Live {
-            let text = decode_name(&row.name(name)?, encoding);
-            list.push((row.oid(oid)?, row.tuple.xmin(), names.add(&text)));
-        }
-        Ok(())
-    });
+    scan_with_index(
+        source,
+        &layout,
+        place.table,
+        place.index,
+        losses,
+        &mut |row| {
+            if row.verdict.fate == RowFate::Live {
+                let text = decode_name(&row.name(name)?, encoding);
+                list.push((row.oid(oid)?, row.tuple.xmin(), names.add(&text)));
+            }
+            Ok(())
+        },
+    );
     // The newest row first; a second one of the same OID cannot count as well.
     list.sort_by_key(|e| (e.0, source.xacts.age(e.1)));
     list.dedup_by_key(|e| e.0);

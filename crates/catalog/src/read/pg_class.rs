@@ -55,7 +55,11 @@ impl ClassRows {
                 rows.names_catalogs |= row.name(at.name)?.starts_with(b"pg_");
                 rows.names_itself |= relation.oid.0 == PG_CLASS.oid;
             }
-            if live && PLACED.iter().any(|c| c.oid == relation.oid.0) {
+            if live
+                && PLACED
+                    .iter()
+                    .any(|c| [c.oid, c.key_index].contains(&relation.oid.0))
+            {
                 rows.placed.push(relation);
             }
             if relation.is_shared() != target.shared.is_some() {
