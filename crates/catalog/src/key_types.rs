@@ -4,7 +4,8 @@
 
 use crate::cluster::{ClusterCatalog, Database};
 use crate::database::DatabaseCatalog;
-use crate::descriptors::{Catalog, PG_COLLATION, PG_ENUM, PG_OPCLASS};
+use crate::descriptors::{Catalog, PG_COLLATION, PG_OPCLASS};
+use crate::enums::Enums;
 use crate::lost::{Losses, LostWhy};
 use crate::names::UTF8;
 use crate::names::decode_name;
@@ -24,8 +25,6 @@ const PG_CATALOG: Oid = Oid(11);
 const DEFAULT_COLLATION: Oid = Oid(100);
 /// `C_COLLATION_OID` and `POSIX_COLLATION_OID`.
 const C_COLLATIONS: [Oid; 2] = [Oid(950), Oid(951)];
-/// Labels of enums that are remembered: 16 bytes each.
-const MAX_LABELS: usize = 1 << 20;
 /// `PG_CONTROL_FILE_SIZE`, the size of the file.
 const MAX_CONTROL_BYTES: u64 = 8192;
 
@@ -36,8 +35,8 @@ pub struct KeyTypes {
     opclasses: HashMap<Oid, String>,
     /// Collations under which texts are ordered by their bytes.
     bytewise: HashSet<Oid>,
-    /// Type, OID and `enumsortorder` of each label of an enum, sorted.
-    labels: Vec<(Oid, Oid, f32)>,
+    /// The values of its enum types.
+    pub enums: Enums,
     /// Whether times are stored as floating-point numbers (`--disable-integer-datetimes`, before 10).
     pub float_times: bool,
 }
@@ -54,14 +53,6 @@ impl KeyTypes {
     #[must_use]
     pub fn is_bytewise(&self, collation: Oid) -> bool {
         C_COLLATIONS.contains(&collation) || self.bytewise.contains(&collation)
-    }
-
-    /// The labels of an enum: OID and `enumsortorder`.
-    pub fn labels_of(&self, typid: Oid) -> impl Iterator<Item = (Oid, f32)> {
-        let of = |l: &(Oid, Oid, f32)| l.0;
-        let from = self.labels.partition_point(|l| of(l) < typid);
-        let own = self.labels.get(from..).unwrap_or_default().iter();
-        own.take_while(move |l| l.0 == typid).map(|l| (l.1, l.2))
     }
 }
 
@@ -91,7 +82,7 @@ impl ClusterCatalog {
         }
         opclasses(source, relations, &mut out);
         collations(source, relations, &mut out);
-        labels(source, relations, &mut out);
+        out.enums = self.load_enums(volume, relations);
         out.float_times = volume
             .read_small(&VolPath::new("global/pg_control"), MAX_CONTROL_BYTES)
             .ok()
@@ -165,18 +156,4 @@ fn collations(source: Source<'_>, relations: &DatabaseCatalog, out: &mut KeyType
         }
         Ok(())
     });
-}
-
-fn labels(source: Source<'_>, relations: &DatabaseCatalog, out: &mut KeyTypes) {
-    let layout = PG_ENUM.layout(source.fmt);
-    let oid = layout.optional("oid");
-    let [typid, sort] = ["enumtypid", "enumsortorder"].map(|n| layout.column(n));
-    proven(source, relations, &PG_ENUM, &mut |row| {
-        if out.labels.len() < MAX_LABELS {
-            let place = f32::from_bits(row.u32(sort)?);
-            out.labels.push((row.oid_at(typid)?, row.oid(oid)?, place));
-        }
-        Ok(())
-    });
-    out.labels.sort_by_key(|l| (l.0, l.1));
 }

@@ -60,7 +60,6 @@ impl Examination<'_> {
         let sound = sound && prepared;
         let inserters = Inserters {
             volume: cx.volume,
-            log: &catalog.transactions.log,
             transactions: &catalog.transactions,
             sound,
             oldest: self.oldest_xid(&catalog),

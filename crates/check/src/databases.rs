@@ -12,8 +12,8 @@ use crate::transactions::Inserters;
 use crate::values::Types;
 use crate::{orphans, relmaps};
 use pgfsck_catalog::{
-    Attributes, ClusterCatalog, Database, DatabaseCatalog, Enums, KeyTypes, LostWhy, RowFate,
-    Sequences, descriptors,
+    Attributes, ClusterCatalog, Database, DatabaseCatalog, KeyTypes, LostWhy, RowFate, Sequences,
+    descriptors,
 };
 use pgfsck_format::Oid;
 use pgfsck_format::datum::text::Charset;
@@ -62,7 +62,7 @@ impl Databases<'_> {
         // Names in shared catalogs are in the encoding of the database that wrote them, whichever it was.
         let types = Types {
             attributes: &attributes,
-            enums: &Enums::default(),
+            enums: &key_types.enums,
             sequences: &Sequences::default(),
             charset: Charset::AnyByte,
             fmt: cx.fmt,
@@ -237,9 +237,10 @@ impl Databases<'_> {
             rules.database(database, &relations, &attributes, named);
         }
         let listed = self.catalog.database(database.oid).is_some();
+        let key_types = self.catalog.load_key_types(cx.volume, database, &relations);
         let types = Types {
             attributes: &attributes,
-            enums: &self.catalog.load_enums(cx.volume, &relations),
+            enums: &key_types.enums,
             sequences: &self
                 .catalog
                 .load_sequences(cx.volume, &relations, &attributes),
@@ -250,7 +251,6 @@ impl Databases<'_> {
             },
             fmt: cx.fmt,
         };
-        let key_types = self.catalog.load_key_types(cx.volume, database, &relations);
         self.relations(
             named,
             &relations,
@@ -278,7 +278,6 @@ impl Databases<'_> {
             unreachable: &self.directories.unreachable,
             paths: self.catalog.paths,
             inserters: self.inserters,
-            transactions: &self.catalog.transactions,
             suspicions: self.suspicions,
         };
         let claimed = pass.run();

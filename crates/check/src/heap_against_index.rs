@@ -4,7 +4,7 @@ use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::heap::HeapShape;
 use crate::held::Held;
-use crate::index_entries::{Entries, KeyMatch, btree_entries, differing, in_parts};
+use crate::index_entries::{Entries, KeyMatch, differing, in_parts};
 use crate::index_tree::btree::BtreeTree;
 use crate::live_rows::{LiveRows, PlannedIndex, RowFold, RowPlan, Seen};
 use crate::proof::Fact;
@@ -12,7 +12,7 @@ use crate::relations::{DatabasePass, Target};
 use crate::row_keys::KeyColumns;
 use crate::scan::{ForkFiles, PageCheck, scan};
 use crate::sink::{Silent, Sink};
-use pgfsck_format::access::{AccessMethod, PageKind};
+use pgfsck_format::access::{AccessMethod, PageKind, btree_entries};
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ForkNumber, ItemPointer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,8 +53,7 @@ impl<'a> DatabasePass<'a> {
         let columns = self.attributes.all_of(table.relation);
         let mut plan = RowPlan {
             fmt: self.cx.fmt,
-            volume: self.cx.volume,
-            transactions: self.transactions,
+            inserters: self.inserters,
             shapes: shape.columns.attributes(),
             columns: KeyColumns::default(),
             indexes: Vec::new(),
@@ -125,8 +124,16 @@ impl<'a> DatabasePass<'a> {
         let rows = against.rows.indexes.get(against.number);
         let absent = rows.map_or(&[][..], |r| &r.absent);
         let mut held = Held::default();
+        let table = self.files(against.table, ForkNumber::Main);
         for tid in against.rows.live.without(&against.seen, absent) {
-            held.push(self.missing(against.table, name, tid));
+            let place = table.as_ref().map_or_else(
+                || against.table.place.clone(),
+                |files| files.place_of_block(&files.place, tid.block, self.cx.fmt),
+            );
+            let what = format!("the row has no entry in index {name}");
+            let place = place.at_item(tid.offset);
+            let finding = Finding::new(&codes::INDEX_ENTRY_MISSING, place, what);
+            held.push(finding.values("no entry", "an entry"));
         }
         for (tid, place) in &entries.doubles {
             let what = format!("a second entry of the index leads to row {tid}");
@@ -199,35 +206,6 @@ impl<'a> DatabasePass<'a> {
                 Finding::new(&codes::INDEX_UNIQUE_VIOLATED, place.at_item(run.item), what);
             let have = format!("rows {}", live.join(" and "));
             self.cx.sink.report(finding.values(have, "one row"));
-        }
-    }
-
-    /// A row without an entry.
-    fn missing(&self, table: &Target<'a>, index: &str, tid: ItemPointer) -> Finding {
-        let place = Place {
-            block: Some(tid.block),
-            ..table.place.clone()
-        };
-        let place = self.in_segment(table, place).at_item(tid.offset);
-        let what = format!("the row has no entry in index {index}");
-        Finding::new(&codes::INDEX_ENTRY_MISSING, place, what).values("no entry", "an entry")
-    }
-
-    /// The file and the offset of a block of a table.
-    fn in_segment(&self, table: &Target<'a>, place: Place) -> Place {
-        let Some(block) = place.block else {
-            return place;
-        };
-        let per_segment = self.cx.fmt.segment_blocks.max(1);
-        let segment = block.0 / per_segment;
-        let path = table
-            .relation
-            .locator()
-            .map(|l| self.paths.file(l, ForkNumber::Main, segment));
-        Place {
-            path: path.unwrap_or(place.path),
-            offset: Some(u64::from(block.0 % per_segment) * u64::from(self.cx.fmt.block_size)),
-            ..place
         }
     }
 
@@ -321,7 +299,7 @@ impl PageCheck for EntriesAgain<'_> {
         if PageKind::identify(page) != PageKind::Btree || self.bad.contains(&page.block()) {
             return;
         }
-        btree_entries(page, |item, tuple, end, tid| {
+        let _ = btree_entries(page, |item, tuple, end, tid| {
             if !in_parts(self.parts, self.keys.blocks_per_part, tid.block)
                 || self.live.find(tid).is_none()
             {

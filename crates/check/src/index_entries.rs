@@ -7,11 +7,9 @@
 use crate::finding::Place;
 use crate::live_rows::{LiveRows, Seen, Sums, no_sums, part_of};
 use crate::row_keys::{IndexKey, KeyColumns, with_row};
-use pgfsck_format::access::btree::{BtreeOpaque, TupleKind, classify, flags, posting_tids};
 use pgfsck_format::access::tuple::IndexTuple;
-use pgfsck_format::access::{AccessMethod, heap_tids};
+use pgfsck_format::access::{AccessMethod, btree_entries, heap_tids};
 use pgfsck_format::attribute::AttributeShape;
-use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
 use std::collections::BTreeSet;
@@ -83,12 +81,12 @@ impl<'h> Entries<'h> {
     /// The entries of one page.
     pub fn page(&mut self, page: &Page<'_>, am: AccessMethod, at: &Place) {
         if am == AccessMethod::Btree {
-            btree_entries(page, |item, tuple, end, tid| {
+            // What does not fit in its page has been reported.
+            let _ = btree_entries(page, |item, tuple, end, tid| {
                 self.btree_entry(at, item, tuple, end, tid);
             });
             return;
         }
-        // What does not fit in its page has been reported.
         let _ = heap_tids(page, am, |_, tid| {
             self.all += 1;
             if let Some(bit) = self.expected.rows.find(tid) {
@@ -148,37 +146,6 @@ impl KeyMatch<'_> {
     pub fn number(&self, tuple: &IndexTuple<'_>, end: usize, tid: ItemPointer) -> u64 {
         let key = self.columns.of_entry(self.key, tuple, self.shapes, end);
         with_row(key.unwrap_or(!0), tid)
-    }
-}
-
-/// Calls `f` for every row of every entry of a B-tree's leaf: line pointer, entry, where its key ends, TID.
-pub fn btree_entries(
-    page: &Page<'_>,
-    mut f: impl FnMut(OffsetNumber, &IndexTuple<'_>, usize, ItemPointer),
-) {
-    let opaque = BtreeOpaque::decode(page);
-    if !opaque.is_leaf() || opaque.is_ignored() || opaque.has(flags::META) {
-        return;
-    }
-    let (fmt, first) = (page.format(), opaque.first_data());
-    for (number, item) in page.items() {
-        if number < first || item.state != ItemState::Normal {
-            continue;
-        }
-        let tuple = page
-            .item_bytes(item)
-            .and_then(|b| IndexTuple::new(b, fmt).ok());
-        let Some(tuple) = tuple else { continue };
-        match classify(&tuple, number, &opaque, fmt) {
-            TupleKind::Plain(tid) => f(number, &tuple, tuple.size(), tid),
-            TupleKind::Posting { count, array_at } => {
-                if let Ok(tids) = posting_tids(&tuple, count, array_at, fmt.order) {
-                    let end = array_at as usize;
-                    tids.for_each(|tid| f(number, &tuple, end, tid));
-                }
-            }
-            TupleKind::Pivot { .. } => {}
-        }
     }
 }
 

@@ -16,7 +16,7 @@ mod spgist;
 use crate::context::Cx;
 use crate::finding::Place;
 use crate::held::Held;
-use crate::scan::{ForkFiles, SegmentFile};
+use crate::scan::ForkFiles;
 pub use links::Linked;
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::attribute::AttributeShape;
@@ -31,24 +31,6 @@ pub struct End<'e> {
     pub files: &'e ForkFiles<'e>,
     /// How many blocks it has.
     pub blocks: u32,
-}
-
-impl End<'_> {
-    /// The segment file that holds a block.
-    fn segment(&self, block: u32) -> Option<&SegmentFile> {
-        let number = block / self.cx.fmt.segment_blocks.max(1);
-        self.files.segments.iter().find(|s| s.segment == number)
-    }
-
-    /// Reads a block again; `None` if that fails, which the scan would have reported.
-    pub(crate) fn read(&self, block: u32) -> Option<Vec<u8>> {
-        let per_segment = self.cx.fmt.segment_blocks.max(1);
-        let file = self.cx.volume.open(&self.segment(block)?.path).ok()?;
-        let mut bytes = vec![0; self.cx.fmt.block_len()];
-        let at = u64::from(block % per_segment) * u64::from(self.cx.fmt.block_size);
-        let got = file.read_at(&mut bytes, at).ok()?;
-        (got == bytes.len()).then_some(bytes)
-    }
 }
 
 /// The check of one access method's pages against each other.

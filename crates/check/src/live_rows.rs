@@ -7,13 +7,12 @@
 
 use crate::budget::{Budget, Share};
 use crate::row_keys::{IndexKey, KeyColumns, with_row};
-use pgfsck_catalog::{RowFate, Transactions};
+use crate::transactions::Inserters;
 use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::heap::HeapTupleHeader;
 use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ClusterFormat, ItemPointer, OffsetNumber};
-use pgfsck_volume::Volume;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,10 +25,8 @@ pub const PARTS: u32 = 512;
 pub struct RowPlan<'a> {
     /// The cluster.
     pub fmt: ClusterFormat,
-    /// Where the logs of transactions are.
-    pub volume: &'a dyn Volume,
     /// What became of transactions.
-    pub transactions: &'a Transactions,
+    pub inserters: &'a Inserters<'a>,
     /// The table's columns.
     pub shapes: &'a [AttributeShape],
     /// The columns that indexes hold.
@@ -333,17 +330,9 @@ impl<'a> RowFold<'a> {
 
     /// Whether a row is there for everybody who comes next.
     fn is_live(&mut self, tuple: &HeapTupleHeader<'_>, tid: ItemPointer) -> bool {
-        // What most rows are needs no log.
-        if (tuple.xmin_frozen() || tuple.xmin_committed()) && tuple.xmax_invalid() {
-            return true;
-        }
-        let (plan, live) = (self.plan, RowFate::Live);
-        let verdict = plan.transactions.judge(plan.volume, tuple, tid);
-        if !verdict.trust.is_proven() {
-            self.open += 1;
-            return false;
-        }
-        verdict.fate == live
+        let counts = self.plan.inserters.counts(tuple, tid);
+        self.open += u64::from(counts.is_none());
+        counts == Some(true)
     }
 
     /// A live row, by the line pointer that entries lead to.

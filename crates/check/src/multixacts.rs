@@ -9,26 +9,43 @@ use crate::sink::Counters;
 use pgfsck_format::slru::{MemberStatus, Slru, member_count, multixact_member, multixact_offset};
 use pgfsck_format::{MultiXactId, MultiXactOffset};
 use pgfsck_volume::VolPath;
+use std::ops::Range;
 
-/// Looks at every member from `first` up to `next`; of each page that has impossible ones the first is
-/// reported. It ends at a file that is not there, which is said elsewhere.
-pub fn check_members(cx: &Cx<'_>, first: MultiXactOffset, next: MultiXactOffset) {
-    let slru = Slru::MultiXactMembers;
+/// The live entries of one page.
+struct Live<'p> {
+    page: &'p [u8],
+    /// Where on the page the first of them is.
+    first: u64,
+    /// Their numbers.
+    ids: Range<u64>,
+    /// The page's place.
+    at: Place,
+}
+
+impl Live<'_> {
+    /// The number of each entry, and where on the page it is.
+    fn entries(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
+        self.ids.clone().zip(self.first..)
+    }
+}
+
+/// Reads each page of a log that has some of the `left` entries from number `at` on, which go on at 0 after
+/// `wrap`. It ends at a file that is not there, which is said elsewhere.
+fn each_page(
+    cx: &Cx<'_>,
+    slru: Slru,
+    (mut at, mut left, wrap): (u64, u64, u64),
+    mut look: impl FnMut(&Live<'_>) -> Option<Finding>,
+) {
     let Some(per_page) = slru.entries_per_page(cx.fmt) else {
         return;
     };
-    let end = match cx.fmt.version().multixact_offset_bytes {
-        8 => u64::MAX,
-        _ => 1 << 32, // where offsets wrap around, in the middle of a page
-    };
     let mut page = vec![0; cx.fmt.block_len()];
-    let mut left = member_count(first, next, cx.fmt);
-    let mut at = first.0;
     while left > 0 && !cx.sink.observer().cancelled() {
         let Some(place) = slru.locate(at, cx.fmt) else {
             return;
         };
-        let here = (per_page - place.entry).min(left).min(end - at);
+        let here = (per_page - place.entry).min(left).min(wrap - at);
         let offset = place.page_offset(cx.fmt);
         let path = VolPath::new(slru.dir(cx.fmt)).join(slru.segment_name(place.segment, cx.fmt));
         let read = cx
@@ -39,23 +56,41 @@ pub fn check_members(cx: &Cx<'_>, first: MultiXactOffset, next: MultiXactOffset)
             return;
         }
         Counters::add(&cx.sink.counters.bytes_read, page.len() as u64);
-        let members = (place.entry..place.entry + here)
-            .zip(at..)
-            .filter_map(|(entry, id)| Some((id, multixact_member(&page, entry, cx.fmt.order)?)));
-        for (id, member) in members {
+        let live = Live {
+            page: &page,
+            first: place.entry,
+            ids: at..at + here,
+            at: Place::file(path).at_offset(offset),
+        };
+        if let Some(finding) = look(&live) {
+            cx.sink.report(finding);
+        }
+        left -= here;
+        at = (at + here) % wrap;
+    }
+}
+
+/// Looks at every member from `first` up to `next`; of each page that has impossible ones the first is
+/// reported.
+pub fn check_members(cx: &Cx<'_>, first: MultiXactOffset, next: MultiXactOffset) {
+    let wrap = match cx.fmt.version().multixact_offset_bytes {
+        8 => u64::MAX,
+        _ => 1 << 32, // where offsets wrap around, in the middle of a page
+    };
+    let left = member_count(first, next, cx.fmt);
+    let range = (first.0, left, wrap);
+    each_page(cx, Slru::MultiXactMembers, range, |live| {
+        live.entries().find_map(|(id, entry)| {
+            let member = multixact_member(live.page, entry, cx.fmt.order)?;
             let MemberStatus::Unknown(status) = member.status else {
-                continue;
+                return None;
             };
             let message =
                 format!("member {id} of the multixacts has a status that no server writes");
-            let at = Place::file(path).at_offset(offset);
-            let finding = Finding::new(&codes::SLRU_ENTRY_INVALID, at, message);
-            cx.sink.report(finding.values(status, "0 to 5"));
-            break;
-        }
-        left -= here;
-        at = (at + here) % end;
-    }
+            let finding = Finding::new(&codes::SLRU_ENTRY_INVALID, live.at.clone(), message);
+            Some(finding.values(status, "0 to 5"))
+        })
+    });
 }
 
 /// Looks at where the members of each multixact from `first` up to `next` begin: numbers and room for
@@ -68,60 +103,36 @@ pub fn check_offsets(
     begin: MultiXactOffset,
     end: MultiXactOffset,
 ) {
-    let slru = Slru::MultiXactOffsets;
-    let Some(per_page) = slru.entries_per_page(cx.fmt) else {
-        return;
-    };
     let limit = member_count(begin, end, cx.fmt);
-    let distance = |offset: MultiXactOffset| member_count(begin, offset, cx.fmt);
-    let mut page = vec![0; cx.fmt.block_len()];
-    let mut left = u64::from(next.0.wrapping_sub(first.0));
-    let mut at = u64::from(first.0);
+    let wide = cx.fmt.version().multixact_offset_bytes == 8;
+    let left = u64::from(next.0.wrapping_sub(first.0));
+    let range = (u64::from(first.0), left, IDS);
     let mut order = Ascending::default();
-    while left > 0 && !cx.sink.observer().cancelled() {
-        let Some(place) = slru.locate(at, cx.fmt) else {
-            return;
-        };
-        let here = (per_page - place.entry).min(left).min(IDS - at);
-        let offset = place.page_offset(cx.fmt);
-        let path = VolPath::new(slru.dir(cx.fmt)).join(slru.segment_name(place.segment, cx.fmt));
-        let read = cx
-            .volume
-            .open(&path)
-            .and_then(|file| file.read_at(&mut page, offset));
-        if !read.is_ok_and(|got| got == page.len()) {
-            return;
-        }
-        Counters::add(&cx.sink.counters.bytes_read, page.len() as u64);
+    each_page(cx, Slru::MultiXactOffsets, range, |live| {
         let mut wrong = None;
-        for (entry, id) in (place.entry..place.entry + here).zip(at..) {
-            let Some(offset) = multixact_offset(&page, entry, cx.fmt).filter(|o| o.0 != 0) else {
+        for (id, entry) in live.entries() {
+            let offset = multixact_offset(live.page, entry, cx.fmt);
+            let Some(offset) = offset.filter(|o| o.0 != 0) else {
                 continue;
             };
-            let wide = cx.fmt.version().multixact_offset_bytes == 8;
+            let distance = member_count(begin, offset, cx.fmt);
             // 32-bit offsets wrap around: those before the first one are as far beyond the end as can be.
             let before = wide && offset.0 < begin.0;
-            let misfit = if before || distance(offset) >= limit {
+            let misfit = if before || distance >= limit {
                 Some((id, offset))
             } else {
-                order.next(id, offset, distance(offset))
+                order.next(id, offset, distance)
             };
             wrong = wrong.or(misfit);
         }
-        if let Some((id, found)) = wrong {
-            let message = format!(
-                "the members of multixact {id} begin where those of no multixact of its age do"
-            );
-            let at = Place::file(path).at_offset(offset);
-            let finding = Finding::new(&codes::SLRU_ENTRY_INVALID, at, message);
-            cx.sink.report(finding.values(
-                found.0,
-                format!("ascending, from {} to before {}", begin.0, end.0),
-            ));
-        }
-        left -= here;
-        at = (at + here) % IDS;
-    }
+        let (id, found) = wrong?;
+        let message = format!(
+            "the members of multixact {id} begin where those of no multixact of its age do"
+        );
+        let finding = Finding::new(&codes::SLRU_ENTRY_INVALID, live.at.clone(), message);
+        let expect = format!("ascending, from {} to before {}", begin.0, end.0);
+        Some(finding.values(found.0, expect))
+    });
 }
 
 /// Multixact ids wrap around here, in the middle of no page.

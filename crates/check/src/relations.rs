@@ -16,7 +16,7 @@ use crate::suspicions::Suspicions;
 use crate::transactions::Inserters;
 use crate::values::Types;
 use pgfsck_catalog::{
-    Attributes, DatabaseCatalog, KeyTypes, Paths, Persistence, RelKind, Relation, Transactions,
+    Attributes, DatabaseCatalog, KeyTypes, Paths, Persistence, RelKind, Relation,
 };
 use pgfsck_format::{ForkNumber, Oid, RelFileLocator};
 use rayon::prelude::*;
@@ -45,8 +45,6 @@ pub struct DatabasePass<'a> {
     pub paths: Paths,
     /// Whether inserters committed.
     pub inserters: &'a Inserters<'a>,
-    /// What became of transactions.
-    pub transactions: &'a Transactions,
     /// What the write-ahead log is to be asked.
     pub suspicions: &'a Suspicions,
 }

@@ -51,18 +51,36 @@ pub struct ForkFiles<'a> {
 }
 
 impl ForkFiles<'_> {
+    /// The file that has a block, and where the block begins in it, in bytes.
+    #[must_use]
+    pub fn locate(&self, block: BlockNumber, fmt: ClusterFormat) -> (Option<&SegmentFile>, u64) {
+        let per_segment = fmt.segment_blocks.max(1);
+        let number = block.0 / per_segment;
+        let file = self.segments.iter().find(|s| s.segment == number);
+        let offset = u64::from(block.0 % per_segment) * u64::from(fmt.block_size);
+        (file, offset)
+    }
+
     /// The place of a block: `place`, in the file that has it.
     #[must_use]
     pub fn place_of_block(&self, place: &Place, block: BlockNumber, fmt: ClusterFormat) -> Place {
-        let per_segment = fmt.segment_blocks.max(1);
-        let number = block.0 / per_segment;
-        let segment = self.segments.iter().find(|s| s.segment == number);
+        let (file, offset) = self.locate(block, fmt);
         Place {
-            path: segment.map_or_else(|| place.path.clone(), |s| s.path.clone()),
+            path: file.map_or_else(|| place.path.clone(), |f| f.path.clone()),
             block: Some(block),
-            offset: Some(u64::from(block.0 % per_segment) * u64::from(fmt.block_size)),
+            offset: Some(offset),
             ..place.clone()
         }
+    }
+
+    /// Reads one block again; `None` if that fails, which the scan has reported.
+    #[must_use]
+    pub fn read_block(&self, cx: &Cx<'_>, block: BlockNumber) -> Option<Vec<u8>> {
+        let (file, offset) = self.locate(block, cx.fmt);
+        let mut bytes = vec![0; cx.fmt.block_len()];
+        let got = cx.volume.open(&file?.path).ok()?;
+        let got = got.read_at(&mut bytes, offset).ok()?;
+        (got == bytes.len()).then_some(bytes)
     }
 }
 

@@ -140,7 +140,7 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) -> bool {
     readable && damage_count(cx) == before
 }
 
-/// Findings about files of these logs so far; counted before and after, because a commit log that lost
+/// Findings about files of these logs so far; counted before and after, because a commit log that lost or hides
 /// something makes every unmarked row doubtful.
 fn damage_count(cx: &Cx<'_>) -> u64 {
     [
@@ -148,6 +148,8 @@ fn damage_count(cx: &Cx<'_>) -> u64 {
         &codes::SLRU_SEGMENT_SHORT,
         &codes::SLRU_PAGE_ZEROED,
         &codes::IO_READ_ERROR,
+        &codes::IO_PERMISSION_DENIED,
+        &codes::FILE_NOT_FOLLOWED,
     ]
     .into_iter()
     .map(|p| cx.sink.count(p))

@@ -40,7 +40,7 @@ impl<'a> DatabasePass<'a> {
         let judged = table
             .zip(heap.as_ref())
             .filter(|(_, heap)| heap.comparable && heap.summary.known && self.inserters.sound);
-        let values = table.map(|t| self.values(t.relation));
+        let values = table.map(|t| self.values(t.relation, &self.shape(t.relation)));
         let wanted = judged
             .zip(pointers)
             .map(|(_, pointers)| pointers.into_wanted(self.cx.fmt, values.as_ref()));
@@ -106,8 +106,8 @@ impl<'a> DatabasePass<'a> {
     }
 
     /// What the columns of a relation may hold.
-    fn values(&self, relation: &Relation) -> Values<'a> {
-        Values::new(self.types, relation, &self.shape(relation).columns)
+    fn values(&self, relation: &Relation, shape: &HeapShape) -> Values<'a> {
+        Values::new(self.types, relation, &shape.columns)
     }
 
     /// The plan by which indexes are held against the rows of their table, at level `deep`, with the memory
@@ -185,7 +185,7 @@ impl<'a> DatabasePass<'a> {
             self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
             return None;
         };
-        let values = self.values(target.relation);
+        let values = self.values(target.relation, shape);
         let extra = Extra {
             values: Some(&values).filter(|v| shape.known && !v.is_empty()),
             decompress: self.cx.level >= Level::Deep,
@@ -331,16 +331,11 @@ impl<'a> DatabasePass<'a> {
         let (cx, Some(files)) = (&self.cx, self.files(target, ForkNumber::Main)) else {
             return;
         };
-        let mut bytes = vec![0; cx.fmt.block_len()];
         for &block in blocks {
             let at = self.place_of_block(&files.place, &files, block);
-            let read = cx
-                .volume
-                .open(&at.path)
-                .and_then(|file| file.read_at(&mut bytes, at.offset.unwrap_or_default()));
-            if !read.is_ok_and(|got| got == bytes.len()) {
+            let Some(bytes) = files.read_block(cx, block) else {
                 continue;
-            }
+            };
             let item = Page::new(&bytes, block, cx.fmt)
                 .ok()
                 .and_then(|page| first_unfrozen(&page, cx.fmt));

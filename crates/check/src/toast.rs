@@ -47,13 +47,7 @@ impl<'a> DatabasePass<'a> {
         };
         let counters = &self.cx.sink.counters;
         Counters::add(&counters.toast_values, wanted.live());
-        let s = &chunks_heap.summary;
-        let lost = shortened
-            || !chunks_heap.comparable
-            || s.findings > 0
-            || s.zero.iter().next().is_some()
-            || s.unsound.iter().next().is_some()
-            || !s.missing.is_empty();
+        let lost = shortened || !heap_is_whole(&chunks_heap);
         if heap_is_whole(heap) && !lost {
             self.note_orphans(toast, &found);
         }

@@ -3,7 +3,7 @@
 use crate::codes;
 use crate::context::Cx;
 use crate::finding::{Finding, Place};
-use pgfsck_catalog::{CommitLog, RowFate, Transactions, XidStatus};
+use pgfsck_catalog::{RowFate, Transactions, XidStatus};
 use pgfsck_format::heap::HeapTupleHeader;
 use pgfsck_format::slru::Slru;
 use pgfsck_format::{ItemPointer, Lsn, MultiXactId, TransactionId};
@@ -15,9 +15,7 @@ use std::sync::{Mutex, PoisonError};
 pub struct Inserters<'a> {
     /// Where pg_xact is.
     pub volume: &'a dyn Volume,
-    /// Its pages, read on demand.
-    pub log: &'a CommitLog,
-    /// Everything that decides whether a row counts.
+    /// The logs' pages, read on demand, and everything else that decides whether a row counts.
     pub transactions: &'a Transactions,
     /// Whether the commit log lost nothing: if it did, "never committed" may only mean "forgotten".
     pub sound: bool,
@@ -57,19 +55,27 @@ impl Inserters<'_> {
     /// Whether the commit log says that `xid` committed. What it cannot say is no.
     #[must_use]
     pub fn did_commit(&self, xid: TransactionId) -> bool {
-        self.log.status(self.volume, xid) == XidStatus::Committed
+        self.transactions.log.status(self.volume, xid) == XidStatus::Committed
     }
 
-    /// Whether it is proven that the row version counts: its inserter committed, and nobody who did
-    /// has deleted or replaced it.
+    /// Whether the row version counts: its inserter committed, and nobody who did has deleted or
+    /// replaced it. `None` if that is not proven either way.
     #[must_use]
-    pub fn is_live(&self, tuple: &HeapTupleHeader<'_>, tid: ItemPointer) -> bool {
+    pub fn counts(&self, tuple: &HeapTupleHeader<'_>, tid: ItemPointer) -> Option<bool> {
+        // What most rows are needs no log.
         let inserted = tuple.xmin_frozen() || tuple.xmin_committed();
         if inserted && tuple.xmax_invalid() && !tuple.moved() {
-            return true;
+            return Some(true);
         }
         let verdict = self.transactions.judge(self.volume, tuple, tid);
-        verdict.fate == RowFate::Live && verdict.trust.is_proven()
+        let counts = verdict.fate == RowFate::Live;
+        verdict.trust.is_proven().then_some(counts)
+    }
+
+    /// Whether it is proven that the row version counts.
+    #[must_use]
+    pub fn is_live(&self, tuple: &HeapTupleHeader<'_>, tid: ItemPointer) -> bool {
+        self.counts(tuple, tid) == Some(true)
     }
 
     /// What became of `xid`; to be asked only after a clean stop.
@@ -86,7 +92,7 @@ impl Inserters<'_> {
         if !given_out || forgotten {
             return Outcome::Unknown;
         }
-        match self.log.status(self.volume, xid) {
+        match self.transactions.log.status(self.volume, xid) {
             XidStatus::Committed => Outcome::Committed,
             XidStatus::Aborted => Outcome::Aborted,
             XidStatus::InProgress if self.transactions.prepared.contains(xid) => Outcome::Prepared,

@@ -98,6 +98,11 @@ impl Lost {
 }
 
 impl End<'_> {
+    /// Reads a block again; `None` if that fails, which the scan has reported.
+    pub fn read(&self, block: BlockNumber) -> Option<Vec<u8>> {
+        self.files.read_block(self.cx, block)
+    }
+
     /// The place of a block.
     #[must_use]
     pub fn at(&self, block: BlockNumber) -> Place {

@@ -161,7 +161,8 @@ fn enum_order(
         }
     }
     let places: HashMap<u32, f32> = types
-        .labels_of(typid)
+        .enums
+        .of(typid)
         .map(|(oid, place)| (oid.0, place))
         .collect();
     if places.is_empty() {

@@ -5,7 +5,7 @@ use pgfsck_catalog::TypeInfo;
 use pgfsck_format::attribute::{AttributeShape, VARLENA};
 use pgfsck_format::datum::array::{Array, Element};
 use pgfsck_format::datum::text::Charset;
-use pgfsck_format::datum::{Misfit, bits, dates, digits, jsonb, ranges, tsvector};
+use pgfsck_format::datum::{Misfit, bits, dates, jsonb, numeric, ranges, tsvector};
 use pgfsck_format::{ByteOrder, Oid};
 
 /// What the values of a type must satisfy.
@@ -143,7 +143,7 @@ impl Rule {
                     "the OID of one of its values",
                 ))
             }
-            Self::Numeric => digits::check_numeric(bytes, fmt.order),
+            Self::Numeric => numeric::check_numeric(bytes, fmt.order),
             Self::Jsonb => jsonb::check_jsonb(bytes, charset, fmt),
             Self::TsVector => tsvector::check_tsvector(bytes, charset, fmt.order),
             Self::Bits => bits::check_bits(bytes, fmt.order),

@@ -1,5 +1,6 @@
 //! The heap TIDs of any index page.
 
+use super::tuple::IndexTuple;
 use super::{AccessMethod, btree, gin, gist, hash, live_items, live_tuples, spgist};
 use crate::error::DecodeError;
 use crate::ids::{ItemPointer, OffsetNumber};
@@ -27,7 +28,7 @@ pub fn heap_tids(
         return Ok(());
     }
     match am {
-        AccessMethod::Btree => btree_tids(page, f),
+        AccessMethod::Btree => btree_entries(page, |number, _, _, tid| f(number, tid)),
         AccessMethod::Hash => {
             if hash::HashOpaque::decode(page).holds_tuples() {
                 live_tuples(page, |number, tuple| {
@@ -65,10 +66,14 @@ pub fn heap_tids(
     }
 }
 
-/// The heap TIDs of a B-tree page.
-fn btree_tids(
-    page: &Page<'_>,
-    mut f: impl FnMut(OffsetNumber, ItemPointer),
+/// Yields every entry of a B-tree's leaf with each of its rows: line pointer, tuple, where its key ends at the
+/// latest (in bytes), heap TID. What [`heap_tids`] passes over is passed over here.
+///
+/// # Errors
+/// As [`heap_tids`].
+pub fn btree_entries<'p>(
+    page: &Page<'p>,
+    mut f: impl FnMut(OffsetNumber, &IndexTuple<'p>, usize, ItemPointer),
 ) -> Result<(), DecodeError> {
     let opaque = btree::BtreeOpaque::decode(page);
     if !opaque.is_leaf() || opaque.is_ignored() || opaque.has(btree::flags::META) {
@@ -81,10 +86,11 @@ fn btree_tids(
             return Ok(());
         }
         match btree::classify(&tuple, number, &opaque, fmt) {
-            btree::TupleKind::Plain(tid) => f(number, tid),
+            btree::TupleKind::Plain(tid) => f(number, &tuple, tuple.size(), tid),
             btree::TupleKind::Posting { count, array_at } => {
+                let end = array_at as usize;
                 btree::posting_tids(&tuple, count, array_at, fmt.order)?
-                    .for_each(|tid| f(number, tid));
+                    .for_each(|tid| f(number, &tuple, end, tid));
             }
             btree::TupleKind::Pivot { .. } => {}
         }

@@ -5,6 +5,7 @@
 //! Bob Jenkins' lookup3, whose words are native: a cluster's byte order decides the codes of texts. They are
 //! the same in all majors from 10 on.
 
+use super::numeric;
 use crate::bytes::ByteOrder;
 use crate::ids::Oid;
 use crate::raw;
@@ -94,35 +95,6 @@ fn hash_f64(number: f64, order: ByteOrder) -> Option<u32> {
     Some(if zero { 0 } else { hash_bytes(&bytes, order) })
 }
 
-/// `hash_numeric`: of `NumericChoice`, the bytes after the varlena's header (`utils/adt/numeric.c`).
-fn hash_numeric(value: &[u8], order: ByteOrder) -> Option<u32> {
-    let head = raw::u16(value, 0, order)?;
-    let (weight, digits) = match head & 0xC000 {
-        // NaN; from 14 on infinities too.
-        0xC000 => return Some(0),
-        // NUMERIC_SHORT: seven bits of weight, of which one is the sign.
-        0x8000 => {
-            let low = i32::from(head & 0x3F);
-            let weight = if head & 0x40 != 0 { low - 64 } else { low };
-            (weight, value.get(2..)?)
-        }
-        _ => {
-            let weight = raw::u16(value, 2, order)?.cast_signed();
-            (i32::from(weight), value.get(4..)?)
-        }
-    };
-    let digits = digits.as_chunks::<2>().0;
-    let is_zero = |digit: &&[u8; 2]| **digit == [0, 0];
-    let leading = digits.iter().take_while(is_zero).count();
-    let trailing = digits.iter().rev().take_while(is_zero).count();
-    if leading == digits.len() {
-        return Some(u32::MAX);
-    }
-    let kept = digits.get(leading..digits.len().checked_sub(trailing)?)?;
-    let weight = weight.checked_sub(i32::try_from(leading).ok()?)?;
-    Some(hash_bytes(kept.as_flattened(), order) ^ weight.cast_unsigned())
-}
-
 /// The hash code of a value of a built-in type under its default operator class, or `None` for types that
 /// are not covered and bytes that are no value.
 ///
@@ -168,7 +140,7 @@ pub fn hash_code(type_oid: Oid, value: &[u8], order: ByteOrder) -> Option<u32> {
             3 => bytes(fixed(18)?),
             _ => None,
         },
-        1700 => hash_numeric(value, order),
+        1700 => numeric::hash(value, order),
         _ => None,
     }
 }

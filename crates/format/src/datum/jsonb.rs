@@ -19,7 +19,7 @@
 //! unique, the shorter ones first, those of one length by their bytes.
 
 use super::Misfit;
-use super::digits::check_numeric;
+use super::numeric::check_numeric;
 use super::text::Charset;
 use crate::cluster::ClusterFormat;
 use crate::raw;

@@ -6,8 +6,11 @@
 //! | 0x8000 and more | short: 0x2000 sign, 0x1F80 display scale, 0x007F weight (two's complement) | digits |
 //! | 0x4000, 0x0000 | long: negative, positive; 0x3FFF display scale | `i16` weight, digits |
 //!
-//! Digit `i` counts 10000^(weight - i).
+//! Digit `i`, an `i16` from 0 to 9999, counts 10000^(weight - i). `make_result` leaves out zeros at both ends. A
+//! NaN that was written before 9.1 has a weight of 0 after its header.
 
+use super::Misfit;
+use super::hash_code::hash_bytes;
 use crate::bytes::ByteOrder;
 use crate::raw;
 use std::cmp::Ordering;
@@ -19,6 +22,7 @@ const SHORT: u16 = 0x8000;
 const LONG_NEGATIVE: u16 = 0x4000;
 /// `NUMERIC_EXT_SIGN_MASK`: which special value.
 const EXT_MASK: u16 = 0xF000;
+const NAN: u16 = 0xC000;
 const PLUS_INFINITY: u16 = 0xD000;
 const MINUS_INFINITY: u16 = 0xF000;
 const SHORT_SIGN: u16 = 0x2000;
@@ -117,6 +121,76 @@ pub(super) fn compare(a: &[u8], b: &[u8], order: ByteOrder) -> Option<Ordering> 
     })
 }
 
+/// Checks a whole value, its varlena header not included.
+///
+/// # Errors
+/// What is impossible in it.
+pub fn check_numeric(content: &[u8], order: ByteOrder) -> Result<(), Misfit> {
+    let Some(header) = raw::u16(content, 0, order) else {
+        return Err(Misfit::new(
+            "its bytes are fewer than its header:",
+            content.len(),
+            "at least 2",
+        ));
+    };
+    let digits = match header & FORM_MASK {
+        SPECIAL => {
+            if ![NAN, PLUS_INFINITY, MINUS_INFINITY].contains(&header) {
+                return Err(Misfit::new(
+                    "no special value has the header",
+                    header,
+                    "49152 (NaN), 53248 or 61440 (infinity)",
+                ));
+            }
+            if content.len() != 2 && content.len() != 4 {
+                return Err(Misfit::new(
+                    "a special value has no digits, its bytes are",
+                    content.len(),
+                    "2",
+                ));
+            }
+            return Ok(());
+        }
+        SHORT => content.get(2..),
+        _ => content.get(4..),
+    };
+    let Some(digits) = digits.filter(|d| d.len().is_multiple_of(2)) else {
+        return Err(Misfit::new(
+            "its bytes do not make whole digits:",
+            content.len(),
+            "header, and 2 for each digit",
+        ));
+    };
+    let mut first = None;
+    let mut last = 0;
+    for pair in digits.as_chunks::<2>().0 {
+        let digit = order.u16(*pair).cast_signed();
+        if !(0..10_000).contains(&digit) {
+            return Err(Misfit::new("a digit is", digit, "0 to 9999"));
+        }
+        first = first.or(Some(digit));
+        last = digit;
+    }
+    if first == Some(0) || (first.is_some() && last == 0) {
+        return Err(Misfit::new(
+            "its first or last digit is",
+            0,
+            "no zeros at the ends",
+        ));
+    }
+    Ok(())
+}
+
+/// `hash_numeric`; `None` if the bytes are no numeric.
+pub(super) fn hash(content: &[u8], order: ByteOrder) -> Option<u32> {
+    let value = Numeric::decode(content, order)?;
+    Some(match (value.rank, value.digits) {
+        (FINITE, []) => u32::MAX,
+        (FINITE, digits) => hash_bytes(digits.as_flattened(), order) ^ value.weight.cast_unsigned(),
+        _ => 0, // NaN; from 14 on infinities too
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +243,26 @@ mod tests {
         let (one, also) = (short(false, 0, &[1]), long(false, 1, &[0, 1, 0]));
         assert_eq!(of(&one, &also), Some(Ordering::Equal));
         assert_eq!(of(&one, &[0]), None);
+    }
+
+    fn ok(words: &[u16]) -> bool {
+        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let swapped: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+        let have = check_numeric(&bytes, ByteOrder::Little);
+        assert_eq!(have, check_numeric(&swapped, ByteOrder::Big));
+        have.is_ok()
+    }
+
+    #[test]
+    fn headers_and_digits() {
+        assert!(ok(&[0x8000])); // 0
+        assert!(ok(&[0x8080, 1, 5000])); // 1.5
+        assert!(ok(&[0x4002, 1, 9999, 0, 1])); // long and negative
+        assert!(ok(&[0xC000]) && ok(&[0xD000]) && ok(&[0xF000]) && ok(&[0xC000, 0]));
+        assert!(!ok(&[]) && !ok(&[0xC801]) && !ok(&[0xE000]) && !ok(&[0xC000, 0, 1]));
+        assert!(!ok(&[0x8000, 10_000]) && !ok(&[0x8000, 0xFFFF]));
+        assert!(!ok(&[0x8000, 0, 1]) && !ok(&[0x8000, 1, 0]));
+        assert!(!ok(&[0x0000])); // no weight
+        assert!(check_numeric(&[0, 0x80, 1], ByteOrder::Little).is_err());
     }
 }

@@ -131,7 +131,7 @@ impl BtreeTree {
                 first: first.to_vec(),
             });
         }
-        let bytes = end.read(record.block)?;
+        let bytes = end.read(BlockNumber(record.block))?;
         let page = Page::new(&bytes, BlockNumber(record.block), end.cx.fmt).ok()?;
         let of = |number| {
             let item = page.item(number)?;
@@ -158,7 +158,7 @@ fn beginning(
     keys: &KeyOrder,
     end: &End<'_>,
 ) -> Option<super::duplicates::Beginning> {
-    let bytes = end.read(record.block)?;
+    let bytes = end.read(BlockNumber(record.block))?;
     let page = Page::new(&bytes, BlockNumber(record.block), end.cx.fmt).ok()?;
     let opaque = BtreeOpaque::decode(&page);
     let mut found = super::duplicates::Beginning {
