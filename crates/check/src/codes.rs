@@ -261,9 +261,9 @@ pub static PAGE_STALE: Problem = Problem {
     source: "PageSetLSN after XLogInsert, everywhere; CheckPointBuffers, storage/buffer/bufmgr.c; 9.6-19",
 };
 
-/// `page.lsn-ahead`.
-pub static PAGE_LSN_AHEAD: Problem = Problem {
-    name: "page.lsn-ahead",
+/// `page.lsn-beyond-wal`.
+pub static PAGE_LSN_BEYOND_WAL: Problem = Problem {
+    name: "page.lsn-beyond-wal",
     severity: Severity::Error,
     meaning: "The page is newer than the last checkpoint that pg_control knows, though a clean stop ends with that checkpoint: pg_control and the page are of different times.",
     checked: "The LSNs of the pages of permanent relations against the checkpoint in pg_control, after a clean stop. All such pages are one finding.",
@@ -580,9 +580,9 @@ pub static WAL_PAGE_HEADER_INVALID: Problem = Problem {
     source: "XLogReaderValidatePageHeader, access/transam/xlogreader.c; 9.6-19",
 };
 
-/// `wal.checkpoint-invalid`.
-pub static WAL_CHECKPOINT_INVALID: Problem = Problem {
-    name: "wal.checkpoint-invalid",
+/// `wal.checkpoint-record-invalid`.
+pub static WAL_CHECKPOINT_RECORD_INVALID: Problem = Problem {
+    name: "wal.checkpoint-record-invalid",
     severity: Severity::Error,
     meaning: "The write-ahead log has no sound checkpoint record where pg_control says that the last checkpoint is, or the record says something else than pg_control's copy of it. The server stops with \"could not locate a valid checkpoint record\", or starts from a state that never was.",
     checked: "The record at the checkpoint's position after a clean stop: page headers, length, CRC-32C, type, and its body against the copy in pg_control.",
@@ -911,7 +911,7 @@ pub static ALL: &[&Problem] = &[
     &PAGE_ZEROED,
     &PAGE_MISPLACED,
     &PAGE_STALE,
-    &PAGE_LSN_AHEAD,
+    &PAGE_LSN_BEYOND_WAL,
     &PAGE_PARTIAL,
     &RELATION_MAIN_FORK_MISSING,
     &RELATION_INIT_FORK_MISSING,
@@ -940,7 +940,7 @@ pub static ALL: &[&Problem] = &[
     &SLRU_SEGMENT_MISSING,
     &SLRU_SEGMENT_SHORT,
     &WAL_PAGE_HEADER_INVALID,
-    &WAL_CHECKPOINT_INVALID,
+    &WAL_CHECKPOINT_RECORD_INVALID,
     &WAL_SEGMENT_MISSING,
     &WAL_SYSID_MISMATCH,
     &CATALOG_LAYOUT_UNKNOWN,

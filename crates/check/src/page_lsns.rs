@@ -154,7 +154,7 @@ impl PageLsns {
                     n - 1
                 ),
             };
-            let finding = Finding::new(&codes::PAGE_LSN_AHEAD, at, message);
+            let finding = Finding::new(&codes::PAGE_LSN_BEYOND_WAL, at, message);
             cx.sink
                 .report(finding.values(lsn, format!("at most {checkpoint}")));
         }

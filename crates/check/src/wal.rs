@@ -172,7 +172,7 @@ fn check_last_checkpoint(cx: &Cx<'_>, control: &ControlFile, path: VolPath) {
         control.check_point
     );
     let place = Place::file(path).at_offset(offset);
-    let finding = Finding::new(&codes::WAL_CHECKPOINT_INVALID, place, message);
+    let finding = Finding::new(&codes::WAL_CHECKPOINT_RECORD_INVALID, place, message);
     cx.sink.report(finding.values(problem.0, problem.1));
 }
 
