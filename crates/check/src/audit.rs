@@ -10,7 +10,9 @@ use crate::context::{Cx, Level, Stop};
 use crate::control::{self, Known};
 use crate::finding::{Finding, Place, Severity};
 use crate::presume;
-use crate::report::{Cluster, Coverage, Report, ReportFinding, Summary, Target, Tool, Verdict};
+use crate::report::{
+    Cluster, Coverage, Report, ReportFinding, ReportRecovery, Summary, Target, Tool, Verdict,
+};
 use crate::sink::{Observer, Sink};
 use crate::versions::{self, Witness};
 use pgfsck_format::backup_label::BackupLabel;
@@ -71,6 +73,7 @@ pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) ->
     let (refused, cluster) = (run.refused, run.cluster.take());
     let cancelled = observer.cancelled();
     let covered = sink.covered();
+    let recovery = sink.known_recovery().map(ReportRecovery::from);
     let (findings, totals, skips, counters) = sink.finish();
     let summary = Summary::new(&totals, findings.len());
     let incomplete = refused || cancelled || !skips.is_empty();
@@ -92,6 +95,7 @@ pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) ->
         verdict,
         exit_code: verdict.exit_code(),
         cluster,
+        recovery,
         coverage: Coverage::new(&counters, &skips, covered),
         summary,
         findings: findings.iter().map(ReportFinding::from).collect(),

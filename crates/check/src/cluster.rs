@@ -42,7 +42,12 @@ impl Examination<'_> {
         top::check(cx);
         let prepared = twophase::check(cx);
         slots::check(cx);
-        let log_bytes = self.control.map_or(0, |control| wal::check(cx, control));
+        let log = self
+            .control
+            .map_or_else(wal::Log::default, |control| wal::check(cx, control));
+        if let Some(recovery) = log.recovery {
+            cx.sink.recovery(recovery);
+        }
         let catalog = ClusterCatalog::load(
             cx.volume,
             cx.fmt,
@@ -70,7 +75,7 @@ impl Examination<'_> {
             }),
             contradictions: Contradictions::default(),
         };
-        let suspicions = Suspicions::new(cx, self.control, log_bytes);
+        let suspicions = Suspicions::new(cx, self.control, log.bytes);
         let rules = CatalogRules::new(*cx, &catalog, &inserters);
         let databases = Databases {
             cx: *cx,

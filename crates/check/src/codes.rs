@@ -569,24 +569,68 @@ pub static SLRU_SEGMENT_SHORT: Problem = Problem {
     source: "SlruPhysicalReadPage, access/transam/slru.c; 9.6-19",
 };
 
+/// `backup.label-invalid`.
+pub static BACKUP_LABEL_INVALID: Problem = Problem {
+    name: "backup.label-invalid",
+    severity: Severity::Error,
+    meaning: "The file backup_label is there and is no backup label: the server stops with \"invalid data in file\". Only the label tells where the recovery of this backup begins.",
+    checked: "The lines START WAL LOCATION and CHECKPOINT LOCATION, and the form of the others.",
+    innocent: "None.",
+    advice: "Restore the file from the same backup. Never remove it from a backup: without it the server starts from the wrong checkpoint and the data is silently damaged.",
+    source: "read_backup_label, access/transam/xlogrecovery.c (xlog.c before 15); 9.6-19",
+};
+
 /// `wal.page-header-invalid`.
 pub static WAL_PAGE_HEADER_INVALID: Problem = Problem {
     name: "wal.page-header-invalid",
     severity: Severity::Error,
-    meaning: "The write-ahead log segment from which the server starts has the wrong size, or does not begin with the header of a segment: the server cannot read its checkpoint.",
-    checked: "The size and the first page header of the segment that holds the checkpoint, or the redo point after an unclean stop.",
-    innocent: "None: segments are always written in full size.",
-    advice: "Put the segment there from the archive or from the backup's own log.",
+    meaning: "A page of the write-ahead log that recovery must read has not the header of that page, or a segment has not its full size. Without the page of the checkpoint the server does not start; at any other page recovery takes it for the end of the log, and silently loses what follows.",
+    checked: "Magic, flags, address, sizes and continuation of each page from the redo point on, after a clean stop of the page of the last checkpoint. Where the log goes on behind, or must go on, the place is damage and not the end.",
+    innocent: "Behind the end of the log, pages are zero or of an older use of the segment: that is never reported. After a loss of power, pages behind the end may be there that were never flushed; then nothing is lost that was committed.",
+    advice: "Put the segment there from the archive, from a standby or from the backup's own log before the server is started. Started without it, it goes on from the place that is named, and what follows is gone.",
     source: "XLogReaderValidatePageHeader, access/transam/xlogreader.c; 9.6-19",
+};
+
+/// `wal.record-crc-mismatch`.
+pub static WAL_RECORD_CRC_MISMATCH: Problem = Problem {
+    name: "wal.record-crc-mismatch",
+    severity: Severity::Error,
+    meaning: "A record of the write-ahead log that recovery must read is not what was written: its CRC, its length, its resource manager or its link back is wrong. Recovery takes it for the end of the log, and silently loses what follows.",
+    checked: "Every record from the redo point to the end. Where a record that this log wrote begins on a later page, or the log must go on, the place is damage and not the end.",
+    innocent: "The last record may be half written after a crash: that is the end, and not reported. After a loss of power, pages behind the end may be there that were never flushed; then nothing is lost that was committed.",
+    advice: "Put the segment there from the archive, from a standby or from the backup's own log before the server is started.",
+    source: "ValidXLogRecordHeader, ValidXLogRecord, access/transam/xlogreader.c; XLogWrite, access/transam/xlog.c; 9.6-19",
+};
+
+/// `wal.timeline-broken`.
+pub static WAL_TIMELINE_BROKEN: Problem = Problem {
+    name: "wal.timeline-broken",
+    severity: Severity::Error,
+    meaning: "The timelines contradict each other: a history file is no history, the checkpoint or minRecoveryPoint is not on the timeline that recovery follows, or a record leads to a timeline that is not this cluster's. The server refuses to start.",
+    checked: "The history file of the timeline that pg_control or backup_label name, and the timelines in checkpoints and ends of recovery from the redo point on.",
+    innocent: "None; where archive recovery is wished for, the history may come from the archive, and a missing one is a note.",
+    advice: "Put the right history file and the segments of the right timeline there, from the archive.",
+    source: "readTimeLineHistory, access/transam/timeline.c; InitWalRecovery, checkTimeLineSwitch, access/transam/xlogrecovery.c; 9.6-19",
+};
+
+/// `wal.not-consistent`.
+pub static WAL_NOT_CONSISTENT: Problem = Problem {
+    name: "wal.not-consistent",
+    severity: Severity::Error,
+    meaning: "The write-ahead log that is here ends before the place from which on the data is consistent: the minimum recovery point, or the end of the backup. The server stops with \"WAL ends before end of online backup\" or \"before consistent recovery point\", or, if it is not told to recover from an archive, opens a cluster whose pages are newer than its log.",
+    checked: "The end of the log from the redo point on against minRecoveryPoint and backupEndPoint in pg_control, and the record that ends the backup of the backup_label.",
+    innocent: "A standby, or a backup, whose log comes from an archive or a primary: with standby.signal, recovery.signal or recovery.conf, or in a backup without its log, it is a note that names the first segment that is needed. A backup_label that a crash during an exclusive backup left in the original directory: remove it there, and only there.",
+    advice: "Bring the segments from the one that is named on, in pg_wal or by restore_command.",
+    source: "CheckRecoveryConsistency, FinishWalRecovery, StartupXLOG; access/transam/xlogrecovery.c, xlog.c; 9.6-19",
 };
 
 /// `wal.checkpoint-record-invalid`.
 pub static WAL_CHECKPOINT_RECORD_INVALID: Problem = Problem {
     name: "wal.checkpoint-record-invalid",
     severity: Severity::Error,
-    meaning: "The write-ahead log has no sound checkpoint record where pg_control says that the last checkpoint is, or the record says something else than pg_control's copy of it. The server stops with \"could not locate a valid checkpoint record\", or starts from a state that never was.",
-    checked: "The record at the checkpoint's position after a clean stop: page headers, length, CRC-32C, type, and its body against the copy in pg_control.",
-    innocent: "None after a clean stop: the checkpoint is the last thing that is written, and pg_control afterwards. A backup, whose log may come from elsewhere, is not judged.",
+    meaning: "The write-ahead log has no sound checkpoint record where pg_control or backup_label say that one is, or the record says something else than pg_control's copy of it. The server stops with \"could not locate a valid checkpoint record\", or starts from a state that never was.",
+    checked: "The record at the checkpoint's position: page headers, length, CRC-32C, type, and each field of its body against the copy in pg_control.",
+    innocent: "A server that replays keeps the next transaction id in pg_control up to date: one that is ahead of the record's is right after an unclean stop. A backup_label's checkpoint is not held against pg_control.",
     advice: "Put the segment there from the archive, or restore pg_control and the log from one backup. Only if it is lost, and after copying everything, think of pg_resetwal.",
     source: "ReadCheckpointRecord, access/transam/xlogrecovery.c; CreateCheckPoint, access/transam/xlog.c; 9.6-19",
 };
@@ -595,11 +639,11 @@ pub static WAL_CHECKPOINT_RECORD_INVALID: Problem = Problem {
 pub static WAL_SEGMENT_MISSING: Problem = Problem {
     name: "wal.segment-missing",
     severity: Severity::Error,
-    meaning: "The write-ahead log segment from which the server starts is not there: the server stops with \"could not locate a valid checkpoint record\".",
-    checked: "The segment that holds the checkpoint in pg_control, or the redo point after an unclean stop.",
+    meaning: "A write-ahead log segment that recovery must read is not there. Without that of the checkpoint the server stops with \"could not locate a valid checkpoint record\"; without one further on recovery takes the gap for the end, and silently loses what follows.",
+    checked: "The segments that hold the checkpoint and the redo point, and every one from there on that is followed by another of the same log.",
     innocent: "A backup without its log, or a standby: the segment may come from the archive. Then it is a note.",
     advice: "Put the segment there from the archive or from the backup's own log. Only if it is lost, and after copying everything, think of pg_resetwal.",
-    source: "InitWalRecovery, access/transam/xlogrecovery.c; 9.6-19",
+    source: "InitWalRecovery, access/transam/xlogrecovery.c; XLogFileReadAnyTLI; 9.6-19",
 };
 
 /// `wal.sysid-mismatch`.
@@ -939,7 +983,11 @@ pub static ALL: &[&Problem] = &[
     &SLRU_ENTRY_INVALID,
     &SLRU_SEGMENT_MISSING,
     &SLRU_SEGMENT_SHORT,
+    &BACKUP_LABEL_INVALID,
     &WAL_PAGE_HEADER_INVALID,
+    &WAL_RECORD_CRC_MISMATCH,
+    &WAL_TIMELINE_BROKEN,
+    &WAL_NOT_CONSISTENT,
     &WAL_CHECKPOINT_RECORD_INVALID,
     &WAL_SEGMENT_MISSING,
     &WAL_SYSID_MISMATCH,

@@ -37,6 +37,7 @@ mod orphans;
 mod page_lsns;
 mod presume;
 pub mod proof;
+pub mod recovery;
 mod relations;
 mod relmaps;
 pub mod report;

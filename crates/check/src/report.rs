@@ -2,6 +2,7 @@
 
 use crate::finding::{Finding, Severity};
 use crate::proof::Covered;
+use crate::recovery::Recovery;
 use crate::sink::{Counters, Skipped, Totals};
 use pgfsck_format::ClusterFormat;
 use pgfsck_format::control::ControlFile;
@@ -25,6 +26,8 @@ pub struct Report {
     pub exit_code: u8,
     /// What pg_control says of the cluster; null where it cannot be had.
     pub cluster: Option<Cluster>,
+    /// What recovery will do when the server starts; null after a clean stop, or where nobody can say.
+    pub recovery: Option<ReportRecovery>,
     /// What was read and what was not.
     pub coverage: Coverage,
     /// How many findings there are.
@@ -116,6 +119,33 @@ impl Cluster {
             data_checksums: format.map_or(control.data_checksum_version == 1, |f| {
                 f.checksums.must_verify()
             }),
+        }
+    }
+}
+
+/// What recovery will do with the write-ahead log that is here.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ReportRecovery {
+    /// Where it begins.
+    pub redo: String,
+    /// Where the last record ends that it can read.
+    pub end: String,
+    /// The timeline on which it ends.
+    pub timeline: u32,
+    /// `succeeds`, `stops-early` (what follows is silently lost), `refused` or `needs-archive`.
+    pub outcome: String,
+    /// Why it does not succeed; null if it does.
+    pub reason: Option<String>,
+}
+
+impl From<&Recovery> for ReportRecovery {
+    fn from(r: &Recovery) -> Self {
+        Self {
+            redo: r.redo.to_string(),
+            end: r.end.to_string(),
+            timeline: r.timeline.0,
+            outcome: r.outcome.name().to_owned(),
+            reason: r.reason.clone(),
         }
     }
 }

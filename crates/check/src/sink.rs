@@ -4,11 +4,12 @@
 use crate::codes::Problem;
 use crate::finding::{Finding, Severity};
 use crate::proof::Covered;
+use crate::recovery::Recovery;
 use pgfsck_format::{BlockNumber, ForkNumber, Oid};
 use pgfsck_volume::VolPath;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Something that was not examined, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,6 +162,7 @@ pub struct Sink<'o> {
     kept: Mutex<Kept>,
     max_findings: usize,
     observer: &'o dyn Observer,
+    recovery: OnceLock<Recovery>,
     /// The counts.
     pub counters: Counters,
 }
@@ -173,6 +175,7 @@ impl<'o> Sink<'o> {
             kept: Mutex::default(),
             max_findings,
             observer,
+            recovery: OnceLock::new(),
             counters: Counters::default(),
         }
     }
@@ -181,6 +184,17 @@ impl<'o> Sink<'o> {
     #[must_use]
     pub fn observer(&self) -> &'o dyn Observer {
         self.observer
+    }
+
+    /// Takes what recovery will do: findings on pages are from now on what is left of them after it.
+    pub fn recovery(&self, recovery: Recovery) {
+        let _ = self.recovery.set(recovery); // only the first counts
+    }
+
+    /// What recovery will do, if there will be one, and it is known.
+    #[must_use]
+    pub fn known_recovery(&self) -> Option<&Recovery> {
+        self.recovery.get()
     }
 
     /// Takes a finding.

@@ -68,6 +68,10 @@ impl RecordType {
     pub const CHECKPOINT_ONLINE: Self = Self::new(RmgrId::XLOG, 0x10);
     /// `XLOG_SWITCH`: the rest of the segment is unused.
     pub const SWITCH: Self = Self::new(RmgrId::XLOG, 0x40);
+    /// `XLOG_BACKUP_END`: a backup of the running server ends here.
+    pub const BACKUP_END: Self = Self::new(RmgrId::XLOG, 0x50);
+    /// `XLOG_END_OF_RECOVERY`: a new timeline begins without a checkpoint.
+    pub const END_OF_RECOVERY: Self = Self::new(RmgrId::XLOG, 0x90);
     /// `XLOG_PARAMETER_CHANGE`.
     pub const PARAMETER_CHANGE: Self = Self::new(RmgrId::XLOG, 0x60);
     /// `XLOG_FPI_FOR_HINT`.
