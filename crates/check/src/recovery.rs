@@ -70,7 +70,9 @@ impl Outcome {
 pub struct Recovery {
     /// Where replay begins.
     pub redo: Lsn,
-    /// Where the last record that it can read ends; the redo point if there is none.
+    /// Where the last record that it can read begins; the redo point if there is none.
+    pub last: Lsn,
+    /// Where that record ends.
     pub end: Lsn,
     /// The timeline on which it ends.
     pub timeline: TimeLineId,
@@ -93,6 +95,7 @@ impl Recovery {
     fn none(redo: Lsn, timeline: TimeLineId, outcome: Outcome, reason: String) -> Self {
         Self {
             redo,
+            last: redo,
             end: redo,
             timeline,
             outcome,

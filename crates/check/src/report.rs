@@ -128,7 +128,9 @@ impl Cluster {
 pub struct ReportRecovery {
     /// Where it begins.
     pub redo: String,
-    /// Where the last record ends that it can read.
+    /// Where the last record begins that it can read.
+    pub last: String,
+    /// Where that record ends.
     pub end: String,
     /// The timeline on which it ends.
     pub timeline: u32,
@@ -142,6 +144,7 @@ impl From<&Recovery> for ReportRecovery {
     fn from(r: &Recovery) -> Self {
         Self {
             redo: r.redo.to_string(),
+            last: r.last.to_string(),
             end: r.end.to_string(),
             timeline: r.timeline.0,
             outcome: r.outcome.name().to_owned(),

@@ -154,6 +154,7 @@ impl Judge<'_, '_> {
         let run = self.read(log, start, redo);
         let mut recovery = Recovery {
             redo,
+            last: run.last,
             end: run.end,
             timeline: run.timeline,
             outcome: Outcome::Succeeds,
