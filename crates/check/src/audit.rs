@@ -19,7 +19,8 @@ use pgfsck_format::backup_label::BackupLabel;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::postmaster_pid::PostmasterPid;
 use pgfsck_format::{ClusterFormat, Lsn, Major};
-use pgfsck_volume::{VolPath, Volume};
+use pgfsck_volume::{Directory, VolPath, Volume};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What to audit, and how.
@@ -27,6 +28,8 @@ use std::time::Instant;
 pub struct Options {
     /// How much is examined.
     pub level: Level,
+    /// Further directories with segments of the write-ahead log (archives), in the order in which they are asked.
+    pub archives: Arc<[Directory]>,
     /// Go on although a server is running.
     pub force: bool,
     /// From which severity on a finding means damage.
@@ -41,6 +44,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             level: Level::Structure,
+            archives: Arc::new([]),
             force: false,
             fail_on: Severity::Error,
             max_findings: 100_000,
@@ -147,6 +151,7 @@ impl<'a> Run<'a> {
         let stop = self.stop(known.control.as_ref());
         let cx = Cx {
             volume: self.volume,
+            archives: &self.options.archives,
             fmt,
             stop,
             level: self.options.level,

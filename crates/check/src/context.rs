@@ -5,7 +5,7 @@ use crate::codes;
 use crate::finding::{Finding, Place, Severity};
 use crate::sink::Sink;
 use pgfsck_format::{ClusterFormat, Lsn};
-use pgfsck_volume::{Volume, VolumeError};
+use pgfsck_volume::{Directory, Volume, VolumeError};
 
 /// How much of the cluster is examined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +96,8 @@ impl Standing {
 pub struct Cx<'a> {
     /// Where the bytes are.
     pub volume: &'a dyn Volume,
+    /// Further directories with segments of its log; see [`WalLog`](crate::wal_log::WalLog).
+    pub archives: &'a [Directory],
     /// The cluster's format.
     pub fmt: ClusterFormat,
     /// How it was stopped.

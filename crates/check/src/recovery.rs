@@ -204,7 +204,7 @@ impl Judge<'_, '_> {
             return;
         }
         let start = Start::of_control(self.control);
-        if let Ok(mut log) = WalLog::list(self.cx.volume, self.cx.fmt, timeline) {
+        if let Ok(mut log) = WalLog::list(self.cx.volume, self.cx.fmt, timeline, self.cx.archives) {
             let _ = self.check_point(&mut log, &start, Expected::CleanStop);
             self.count(&log);
         }
@@ -218,7 +218,7 @@ impl Judge<'_, '_> {
             let why = "the timelines contradict each other".to_owned();
             return refused(start.redo, Outcome::Refused, why);
         }
-        let Ok(mut log) = WalLog::list(self.cx.volume, self.cx.fmt, start.target) else {
+        let Ok(mut log) = WalLog::list(self.cx.volume, self.cx.fmt, start.target, self.cx.archives) else {
             let why = "there is no write-ahead log".to_owned();
             self.report_missing(start.check_point, start.timeline, "the checkpoint");
             return refused(start.redo, self.wish.without(), why);
@@ -248,6 +248,7 @@ impl Judge<'_, '_> {
         let segment = log.segment_of(at);
         let path = log
             .file_of(segment)
+            .map(|file| log.shown(file))
             .unwrap_or_else(|| self.segment(timeline, at));
         Place::file(path).at_offset(at.0.saturating_sub(log.start_of(segment).0))
     }

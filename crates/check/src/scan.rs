@@ -528,6 +528,7 @@ mod tests {
         let sink = Sink::new(100, &Silent);
         let cx = Cx {
             volume: &volume,
+            archives: &[],
             fmt: crate::testing::format(),
             stop: Stop::Clean,
             level: Level::Pages,

@@ -191,6 +191,7 @@ mod tests {
         let sink = Sink::new(100, &Silent);
         let cx = Cx {
             volume: &volume,
+            archives: &[],
             fmt,
             stop: Stop::Clean,
             level: Level::Files,

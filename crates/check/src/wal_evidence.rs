@@ -258,7 +258,7 @@ impl WalEvidence {
             Stop::Clean => (Some(control.check_point), None),
             Stop::Standby { redo } | Stop::Unclean { redo } => (None, Some(redo)),
         };
-        let Ok(mut log) = WalLog::list(cx.volume, cx.fmt, timeline) else {
+        let Ok(mut log) = WalLog::list(cx.volume, cx.fmt, timeline, cx.archives) else {
             return Self::default();
         };
         let Some(must_reach) = until.or(redo) else {

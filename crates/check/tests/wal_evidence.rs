@@ -117,6 +117,7 @@ impl Cluster {
         let budget = Budget::default();
         let cx = Cx {
             volume: &volume,
+            archives: &[],
             fmt: self.fmt,
             stop,
             level: Level::Deep,

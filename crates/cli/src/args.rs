@@ -71,6 +71,27 @@ pub struct DataDir {
     pub tablespace_mapping: Vec<TablespaceMapping>,
 }
 
+/// Where else segments of the write-ahead log are.
+#[derive(Debug, Args)]
+pub struct WalArchives {
+    /// A further directory with segments of the write-ahead log, such as an archive: whole ones, .partial, and
+    /// compressed ones (.gz, .lz4, .zst); repeatable. The data directory's own come first.
+    #[arg(long, value_name = "DIR")]
+    pub wal: Vec<PathBuf>,
+}
+
+/// The write-ahead log, as the commands that read it take it.
+#[derive(Debug, Args)]
+pub struct WalInput {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// The data directory.
+    #[arg(value_name = "DATADIR")]
+    pub datadir: Option<PathBuf>,
+    #[command(flatten)]
+    pub archives: WalArchives,
+}
+
 /// How a listing is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
@@ -132,6 +153,8 @@ pub struct AuditArgs {
     /// The data directory.
     #[arg(value_name = "DATADIR")]
     pub datadir: Option<PathBuf>,
+    #[command(flatten)]
+    pub archives: WalArchives,
     /// How deep to look.
     #[arg(long, value_enum, default_value = "structure")]
     pub level: LevelArg,
@@ -326,10 +349,7 @@ impl From<ForkArg> for ForkNumber {
 #[derive(Debug, Args)]
 pub struct WalRecordsArgs {
     #[command(flatten)]
-    pub data: DataDir,
-    /// The data directory.
-    #[arg(value_name = "DATADIR")]
-    pub datadir: Option<PathBuf>,
+    pub input: WalInput,
     /// Begin with the first record at or after this LSN.
     #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
     pub start: Option<Lsn>,
@@ -363,10 +383,7 @@ pub struct WalRecordsArgs {
 #[derive(Debug, Args)]
 pub struct WalListArgs {
     #[command(flatten)]
-    pub data: DataDir,
-    /// The data directory.
-    #[arg(value_name = "DATADIR")]
-    pub datadir: Option<PathBuf>,
+    pub input: WalInput,
     /// How to print them.
     #[arg(long, value_enum, default_value = "text")]
     pub format: ListFormat,
@@ -376,10 +393,7 @@ pub struct WalListArgs {
 #[derive(Debug, Args)]
 pub struct WalStatsArgs {
     #[command(flatten)]
-    pub data: DataDir,
-    /// The data directory.
-    #[arg(value_name = "DATADIR")]
-    pub datadir: Option<PathBuf>,
+    pub input: WalInput,
     /// Begin with the first record at or after this LSN.
     #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
     pub start: Option<Lsn>,

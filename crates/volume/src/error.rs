@@ -1,6 +1,6 @@
 //! Why something could not be read.
 
-use crate::LinkProblem;
+use crate::{Compression, LinkProblem};
 use std::io;
 use thiserror::Error;
 
@@ -31,6 +31,14 @@ pub enum VolumeError {
         /// The system's error number, where it has one.
         errno: Option<i32>,
         /// The system's words for it.
+        message: String,
+    },
+    /// A compressed file whose stream is broken before its end.
+    #[error("the {compression} stream is broken: {message}")]
+    Compressed {
+        /// How it is compressed.
+        compression: Compression,
+        /// The decoder's words for it.
         message: String,
     },
     /// A file that is small in every cluster is not small here.

@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod buffer;
+mod compressed;
 mod directory;
 mod error;
 mod open;
@@ -20,6 +21,7 @@ mod path;
 mod postmaster;
 
 pub use buffer::ScanBuffer;
+pub use compressed::{Compression, UnpackedFile};
 pub use directory::{Directory, File, TablespaceMapping};
 pub use error::VolumeError;
 pub use open::{OpenError, Opened, open};

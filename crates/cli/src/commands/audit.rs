@@ -1,6 +1,6 @@
 //! `pgfsck audit`: the main job.
 
-use super::open;
+use super::{open, open_archives};
 use crate::args::{AuditArgs, FailOn, LevelArg, ReportFormat};
 use crate::output::print;
 use crate::progress::Progress;
@@ -10,6 +10,7 @@ use pgfsck_check::audit::{Options, audit};
 use pgfsck_check::finding::{Finding, Severity};
 use pgfsck_check::report::{Report, ReportFinding};
 use pgfsck_check::sink::Observer;
+use pgfsck_volume::Directory;
 use std::fs;
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ const INTERRUPTED: u8 = 130;
 /// Runs the audit, prints its report, and turns it into an exit code.
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let volume = open(&args.data, args.datadir.as_deref())?;
+    let archives = open_archives(&args.archives)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     // Without a handler SIGINT still ends the program, only without a report.
@@ -31,7 +33,7 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         interrupted,
         stream: (args.format == ReportFormat::Jsonl).then(|| Mutex::new(Ok(()))),
     };
-    let report = audit(&volume, &options(args), &watcher);
+    let report = audit(&volume, &options(args, archives.into()), &watcher);
     watcher.progress.finish();
     for (format, path) in &args.reports {
         // A file is no terminal.
@@ -61,7 +63,7 @@ fn whole(report: &Report, format: ReportFormat, args: &AuditArgs) -> String {
     }
 }
 
-fn options(args: &AuditArgs) -> Options {
+fn options(args: &AuditArgs, archives: Arc<[Directory]>) -> Options {
     let level = match (args.quick, args.deep) {
         (true, _) => LevelArg::Files,
         (_, true) => LevelArg::Deep,
@@ -69,6 +71,7 @@ fn options(args: &AuditArgs) -> Options {
     };
     Options {
         level: level.into(),
+        archives,
         force: args.force,
         fail_on: match args.fail_on {
             FailOn::Error => Severity::Error,

@@ -13,7 +13,7 @@ mod sizes;
 pub mod wal;
 pub mod xid;
 
-use crate::args::DataDir;
+use crate::args::{DataDir, WalArchives};
 use crate::output::complain;
 use crate::text::plain;
 use anyhow::{Context, anyhow};
@@ -42,6 +42,15 @@ fn open(data: &DataDir, positional: Option<&Path>) -> anyhow::Result<Directory> 
         ));
     }
     Ok(opened.volume)
+}
+
+/// Opens the archives that were named.
+fn open_archives(archives: &WalArchives) -> anyhow::Result<Vec<Directory>> {
+    let open = |path: &PathBuf| {
+        Directory::new(path, Vec::new())
+            .with_context(|| format!("could not open \"{}\"", path.display()))
+    };
+    archives.wal.iter().map(open).collect()
 }
 
 /// The first `limit` bytes of a single file, read as quietly as those of a data directory: its access

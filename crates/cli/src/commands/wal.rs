@@ -7,15 +7,15 @@ mod list;
 mod records;
 mod stats;
 
-use super::{open, read_control};
-use crate::args::{WalArgs, WalCommand};
+use super::{open, open_archives, read_control};
+use crate::args::{WalArgs, WalCommand, WalInput};
 use crate::output::complain;
 use anyhow::{Context, anyhow, bail};
 use pgfsck_check::wal_log::WalLog;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::wal::{RawRecord, StopReason, WalEnd, WalReader};
 use pgfsck_format::{ClusterFormat, Lsn};
-use pgfsck_volume::{VolPath, Volume};
+use pgfsck_volume::{Directory, VolPath, Volume};
 use std::process::ExitCode;
 
 /// Runs one of the commands.
@@ -24,6 +24,22 @@ pub fn run(args: &WalArgs) -> anyhow::Result<ExitCode> {
         WalCommand::Records(args) => records::run(args),
         WalCommand::List(args) => list::run(args),
         WalCommand::Stats(args) => stats::run(args),
+    }
+}
+
+/// Where a cluster's log is.
+struct Places {
+    volume: Directory,
+    archives: Vec<Directory>,
+}
+
+impl Places {
+    /// Opens what was named.
+    fn open(input: &WalInput) -> anyhow::Result<Self> {
+        Ok(Self {
+            volume: open(&input.data, input.datadir.as_deref())?,
+            archives: open_archives(&input.archives)?,
+        })
     }
 }
 
@@ -44,15 +60,16 @@ struct Ended {
 }
 
 impl<'a> Wal<'a> {
-    /// The log of the data directory.
-    fn open(volume: &'a dyn Volume) -> anyhow::Result<Self> {
+    /// The log of the data directory and the archives.
+    fn open(places: &'a Places) -> anyhow::Result<Self> {
+        let volume: &dyn Volume = &places.volume;
         let (recognised, fmt) = read_control(volume)?;
         let control = recognised.control;
         let timeline = control
             .check_point_copy
             .this_timeline
             .max(control.min_recovery_point_tli);
-        let log = WalLog::list(volume, fmt, timeline)
+        let log = WalLog::list(volume, fmt, timeline, &places.archives)
             .with_context(|| format!("could not read {}", VolPath::new(fmt.version().wal_dir)))?;
         Ok(Self { fmt, control, log })
     }

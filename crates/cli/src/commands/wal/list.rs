@@ -1,13 +1,14 @@
 //! `pgfsck wal list`: every segment file, what it holds, and which records begin in it.
 
-use super::{Ended, Wal, open};
+use super::{Ended, Places, Wal};
 use crate::args::{ListFormat, WalListArgs};
 use crate::output::print;
 use crate::text::plain;
+use anyhow::Context;
+use pgfsck_check::wal_log::{SegmentFile, segment_files};
 use pgfsck_format::Lsn;
-use pgfsck_format::wal::page::XLogPageHeader;
-use pgfsck_format::wal::{SegmentName, WalFileName};
-use pgfsck_volume::{EntryKind, VolPath, Volume};
+use pgfsck_format::wal::page::{XLogPageHeader, major_of_magic};
+use pgfsck_volume::VolPath;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,9 +16,9 @@ use std::process::ExitCode;
 
 /// Lists the segments.
 pub fn run(args: &WalListArgs) -> anyhow::Result<ExitCode> {
-    let volume = open(&args.data, args.datadir.as_deref())?;
-    let mut wal = Wal::open(&volume)?;
-    let mut segments = segments(&volume, &wal)?;
+    let places = Places::open(&args.input)?;
+    let mut wal = Wal::open(&places)?;
+    let mut segments = segments(&places, &wal)?;
     let mut records: BTreeMap<u64, Records> = BTreeMap::new();
     let bytes = u64::from(wal.fmt.wal_segment_bytes).max(1);
     let ended = wal.read(None, None, |raw| {
@@ -32,10 +33,10 @@ pub fn run(args: &WalListArgs) -> anyhow::Result<ExitCode> {
     })?;
     let end_segment = ended.at.0.saturating_sub(1) / bytes;
     for s in &mut segments {
-        let number = s.name.number(wal.fmt.wal_segment_bytes);
+        let number = s.file.name.number(wal.fmt.wal_segment_bytes);
         let is_read = number
             .and_then(|n| wal.log.file_of(n))
-            .is_some_and(|p| p == s.path);
+            .is_some_and(|f| *f == s.file);
         if is_read {
             s.records = number.and_then(|n| records.get(&n).copied());
         }
@@ -101,84 +102,51 @@ pub struct Records {
 /// A segment file.
 #[derive(Debug)]
 pub struct Segment {
+    file: SegmentFile,
+    /// Its path, as it is printed.
     path: VolPath,
-    name: SegmentName,
-    bytes: u64,
     start: Option<Lsn>,
     header: Option<XLogPageHeader>,
     state: State,
     records: Option<Records>,
 }
 
-/// Every segment file, in the order of their names.
-fn segments(volume: &dyn Volume, wal: &Wal<'_>) -> anyhow::Result<Vec<Segment>> {
-    use std::os::unix::ffi::OsStrExt;
-    let dir = VolPath::new(wal.fmt.version().wal_dir);
-    let mut out = Vec::new();
-    volume.list(&dir, &mut |entry| {
-        let EntryKind::File { bytes, .. } = entry.kind else {
-            return;
-        };
-        let (name, partial) = match WalFileName::parse(entry.name.as_bytes()) {
-            Some(WalFileName::Segment(name)) => (name, false),
-            Some(WalFileName::Partial(name)) => (name, true),
-            _ => return,
-        };
-        out.push(segment(
-            volume,
-            wal,
-            dir.join(&entry.name),
-            name,
-            bytes,
-            partial,
-        ));
-    })?;
-    out.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(out)
+/// Every segment file: the data directory's in the order of their names, then each archive's.
+fn segments(places: &Places, wal: &Wal<'_>) -> anyhow::Result<Vec<Segment>> {
+    let mut files = segment_files(&places.volume, wal.fmt, &places.archives)
+        .context("could not read the write-ahead log")?;
+    files.sort_by(|a, b| (a.archive, &a.path).cmp(&(b.archive, &b.path)));
+    Ok(files.into_iter().map(|f| segment(wal, f)).collect())
 }
 
-/// Bytes enough for a long page header.
-const HEAD_BYTES: usize = 64;
-
-fn segment(
-    volume: &dyn Volume,
-    wal: &Wal<'_>,
-    path: VolPath,
-    name: SegmentName,
-    bytes: u64,
-    partial: bool,
-) -> Segment {
+fn segment(wal: &Wal<'_>, file: SegmentFile) -> Segment {
     let fmt = wal.fmt;
-    let start = name.start(fmt.wal_segment_bytes);
-    let mut head = [0; HEAD_BYTES];
-    let got = volume.open(&path).and_then(|f| f.read_at(&mut head, 0));
-    let head = got
-        .as_ref()
-        .ok()
-        .and_then(|n| head.get(..*n))
-        .unwrap_or_default();
-    let header = XLogPageHeader::decode(head, 0, fmt.order, fmt.max_align).ok();
+    let start = file.name.start(fmt.wal_segment_bytes);
+    let head = wal.log.head(&file);
+    let whole = head.is_ok() && wal.log.is_whole(&file).unwrap_or(false);
+    let (readable, head) = (head.is_ok(), head.unwrap_or_default());
+    let header = XLogPageHeader::decode(&head, 0, fmt.order, fmt.max_align).ok();
     let foreign = |h: &XLogPageHeader| {
         let id = h.long.map(|l| l.system_identifier);
         id.is_some_and(|id| id != wal.control.system_identifier)
     };
     let state = match header {
-        _ if got.is_err() => State::Unreadable,
+        _ if !readable => State::Unreadable,
         _ if head.iter().all(|b| *b == 0) => State::Empty,
-        Some(h) if pgfsck_format::wal::page::major_of_magic(h.magic).is_none() => State::Damaged,
+        Some(h) if major_of_magic(h.magic).is_none() => State::Damaged,
         Some(h) if h.magic != fmt.version().wal_magic || foreign(&h) => State::Foreign,
-        _ if bytes != u64::from(fmt.wal_segment_bytes) => State::Short,
         Some(h) if Some(h.page_address) != start => State::Recycled,
-        Some(_) if partial => State::Partial,
+        // Streaming has not reached its end yet; the server's own ones are whole.
+        Some(_) if file.partial => State::Partial,
+        Some(_) if !whole => State::Short,
         Some(_) => State::Full,
         None => State::Short,
     };
     let header =
         header.filter(|_| !matches!(state, State::Empty | State::Damaged | State::Unreadable));
     Segment {
-        path,
-        name,
-        bytes,
+        path: wal.log.shown(&file),
+        file,
         start,
         header,
         state,
@@ -196,12 +164,15 @@ fn text(segments: &[Segment], ended: Ended) -> String {
         "Segment", "Timeline", "State", "Start", "First record", "Last record", "Records"
     );
     for s in segments {
-        let (_, file) = s.path.split_last();
+        let file = match s.file.archive {
+            None => s.path.split_last().1.to_string_lossy().into_owned(),
+            Some(_) => s.path.to_string(),
+        };
         let _ = writeln!(
             out,
             "{:<32} {:>8} {:<10} {:<17} {:<17} {:<17} {:>9}",
-            plain(&file.to_string_lossy()),
-            s.name.timeline,
+            plain(&file),
+            s.file.name.timeline,
             s.state.name(),
             lsn(s.start),
             lsn(s.records.map(|r| r.first)),
@@ -221,8 +192,10 @@ fn json(segments: &[Segment], ended: Ended) -> Value {
             let long = s.header.and_then(|h| h.long);
             json!({
                 "path": s.path.to_string(),
-                "timeline": s.name.timeline.0,
-                "bytes": s.bytes,
+                "timeline": s.file.name.timeline.0,
+                "archive": s.file.archive,
+                "compression": s.file.compression.map(|c| c.to_string()),
+                "bytes": s.file.bytes,
                 "state": s.state.name(),
                 "start": s.start.map(|l| l.to_string()),
                 "system_identifier": long.map(|l| l.system_identifier.to_string()),

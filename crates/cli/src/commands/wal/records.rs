@@ -1,6 +1,6 @@
 //! `pgfsck wal records`: one line per record, as pg_waldump's or as JSON.
 
-use super::{Wal, open};
+use super::{Places, Wal};
 use crate::args::{WalFormat, WalRecordsArgs};
 use pgfsck_format::wal::{BlockRef, Record};
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Major, RelFileLocator, TransactionId};
@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 /// Prints the records that are asked for.
 pub fn run(args: &WalRecordsArgs) -> anyhow::Result<ExitCode> {
-    let volume = open(&args.data, args.datadir.as_deref())?;
-    let mut wal = Wal::open(&volume)?;
+    let places = Places::open(&args.input)?;
+    let mut wal = Wal::open(&places)?;
     let filter = Filter {
         rmgrs: args.rmgr.clone(),
         xid: args.xid.map(TransactionId),

@@ -1,6 +1,6 @@
 //! `pgfsck wal stats`: how many records of each type, and how many bytes, as `pg_waldump --stats=record`.
 
-use super::{Wal, open};
+use super::{Places, Wal};
 use crate::args::{ListFormat, WalStatsArgs};
 use crate::output::print;
 use pgfsck_format::wal::{Record, RecordType};
@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 /// Counts the records.
 pub fn run(args: &WalStatsArgs) -> anyhow::Result<ExitCode> {
-    let volume = open(&args.data, args.datadir.as_deref())?;
-    let mut wal = Wal::open(&volume)?;
+    let places = Places::open(&args.input)?;
+    let mut wal = Wal::open(&places)?;
     let mut stats = Stats::default();
     let ended = wal.read(args.start, args.end, |raw| {
         stats.add(raw.lsn, raw.end, &raw.decode()?);
