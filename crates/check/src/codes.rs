@@ -254,8 +254,8 @@ pub static PAGE_MISPLACED: Problem = Problem {
 pub static PAGE_STALE: Problem = Problem {
     name: "page.stale",
     severity: Severity::Error,
-    meaning: "The page is of the past: the write-ahead log has a later change of this block, and a clean stop writes every change. The page's checksum is right, because the page was right once.",
-    checked: "The page's LSN against the end of the last record of the log in pg_wal that changed the block and sets its LSN, after a clean stop. Truncations, drops and rewrites after that record are taken into account. More than 4 pages of one file are one finding.",
+    meaning: "The page is of the past: the write-ahead log has a later change of this block, and every change was written, by the clean stop or by the checkpoint from which recovery begins. The page's checksum is right, because the page was right once.",
+    checked: "The page's LSN against the end of the last record of the log in pg_wal that changed the block and sets its LSN: after a clean stop of all records, where recovery will run of those before the redo point, unless replay writes the page anew. Truncations, drops and rewrites after that record are taken into account. More than 4 pages of one file are one finding.",
     innocent: "None, while the log in pg_wal is this cluster's: an index or a table that was restored from a backup by itself is of the past as well.",
     advice: "A write was lost, or the block or the file was restored from an older copy. Restore the whole cluster from a backup and replay the log, or restore the block from the log; suspect the storage.",
     source: "PageSetLSN after XLogInsert, everywhere; CheckPointBuffers, storage/buffer/bufmgr.c; 9.6-19",
@@ -265,11 +265,11 @@ pub static PAGE_STALE: Problem = Problem {
 pub static PAGE_LSN_BEYOND_WAL: Problem = Problem {
     name: "page.lsn-beyond-wal",
     severity: Severity::Error,
-    meaning: "The page is newer than the last checkpoint that pg_control knows, though a clean stop ends with that checkpoint: pg_control and the page are of different times.",
-    checked: "The LSNs of the pages of permanent relations against the checkpoint in pg_control, after a clean stop. All such pages are one finding.",
-    innocent: "pg_resetwal with a place in the log (-l) that is before the end of the old log.",
-    advice: "pg_control, or the relation's file, comes from another backup than the rest. Restore all from one backup. The server fails with \"xlog flush request ... is not satisfied\" when it writes such a page.",
-    source: "XLogFlush, access/transam/xlog.c; 9.6-19",
+    meaning: "The page is newer than the write-ahead log: than the last checkpoint that pg_control knows, though a clean stop ends with that checkpoint, or than the end of the log that recovery can read, though a page is written only after its log. Log is lost, or pg_control, the log and the page are of different times.",
+    checked: "The LSNs of the pages of permanent relations against the checkpoint in pg_control after a clean stop, else against the end of the log, where recovery reaches it without any other damage. All such pages are one finding.",
+    innocent: "pg_resetwal with a place in the log (-l) that is before the end of the old log. A copy of a running directory without backup mode is not innocent: it cannot be repaired by its log.",
+    advice: "pg_control, the log, or the relation's file, comes from another backup than the rest, or the end of the log is lost. Restore all from one backup, and bring the rest of the log. The server fails with \"xlog flush request ... is not satisfied\" when it writes such a page.",
+    source: "XLogFlush, access/transam/xlog.c; FlushBuffer, storage/buffer/bufmgr.c; 9.6-19",
 };
 
 /// `page.partial`.

@@ -6,6 +6,7 @@
 //! neither means that what was examined is sound.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
+mod after_the_fact;
 mod all_visible;
 pub mod audit;
 mod blocks;

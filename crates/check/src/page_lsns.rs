@@ -5,12 +5,18 @@
 //! A page whose LSN is of no record about its block was written for another one. A page newer than the last
 //! checkpoint of a cleanly stopped cluster is of another time than `pg_control`.
 //!
+//! Where recovery will run, a page must be at least as new as the last record before the redo point, because the
+//! checkpoint has written it, unless replay writes it anew; and it must not be newer than the end of the log,
+//! because a page is written only after the log is flushed up to its LSN (`FlushBuffer`,
+//! `storage/buffer/bufmgr.c`). Whose record ends at an odd LSN is not asked there.
+//!
 //! Pages are looked at while they are scanned; what is odd is kept, little of each relation, and judged
 //! once the log has been asked whose record ends at the odd LSNs.
 
 use crate::codes;
-use crate::context::Cx;
+use crate::context::{Cx, Stop};
 use crate::finding::{Finding, Place, Severity};
+use crate::recovery::Touch;
 use crate::suspicions::{address, words};
 use crate::wal_evidence::{LsnVerdict, Questions, Stamp, WalEvidence};
 use pgfsck_format::control::ControlFile;
@@ -30,8 +36,9 @@ const MAX_RELATIONS: usize = 1 << 14;
 #[derive(Debug, Default)]
 pub struct PageLsns {
     log: WalEvidence,
-    /// The last checkpoint; nothing is newer after a clean stop.
-    checkpoint: Option<Lsn>,
+    /// Nothing is newer: the last checkpoint after a clean stop, else the end of the log, if that is known.
+    newest: Option<Lsn>,
+    settled: bool,
     odd: Mutex<BTreeMap<RelFileLocator, Odd>>,
     explained: Mutex<BTreeSet<RelFileLocator>>,
     ahead: Mutex<Ahead>,
@@ -60,25 +67,31 @@ struct Ahead {
 }
 
 impl PageLsns {
-    /// For a cluster that was stopped cleanly; reads the log if every page is to be held against it.
+    /// Reads the log if every page is to be held against it.
     #[must_use]
     pub fn new(cx: &Cx<'_>, control: &ControlFile, about_all: bool) -> Self {
         let mut questions = Questions::default();
         if about_all {
             questions.stamps();
         }
+        let settled = cx.stop == Stop::Clean;
+        let recovery = cx.sink.known_recovery().filter(|r| r.is_complete());
+        if !settled && recovery.is_none() {
+            return Self::default(); // nobody knows what replay will do
+        }
         Self {
             log: WalEvidence::gather(cx, control, questions),
-            checkpoint: Some(control.check_point),
+            newest: recovery.map_or(Some(control.check_point), |r| Some(r.end)),
+            settled,
             ..Self::default()
         }
     }
 
     /// Looks at a page of the main fork of a permanent relation. Whether it may be held against other pages:
     /// a page of the past may not.
-    pub fn look(&self, at: &Place, locator: RelFileLocator, page: &Page<'_>) -> bool {
+    pub fn look(&self, cx: &Cx<'_>, at: &Place, locator: RelFileLocator, page: &Page<'_>) -> bool {
         let lsn = page.lsn();
-        if self.checkpoint.is_some_and(|c| lsn > c) {
+        if self.newest.is_some_and(|newest| lsn > newest) {
             let mut ahead = lock(&self.ahead);
             ahead.count += 1;
             if ahead.first.as_ref().is_none_or(|(first, _)| at < first) {
@@ -88,6 +101,8 @@ impl PageLsns {
         }
         match self.log.stamp(address(locator, page.block()), lsn) {
             Stamp::Fits => true,
+            Stamp::Strange if !self.settled => true,
+            Stamp::Older { .. } if !self.settled && will_be_new(cx, locator, page.block()) => true,
             Stamp::Strange => {
                 self.keep(at, locator, page.block(), lsn, None);
                 true
@@ -131,6 +146,9 @@ impl PageLsns {
 
     /// Asks whose records end at the odd LSNs.
     pub fn ask(&self, questions: &mut Questions) {
+        if !self.settled {
+            return;
+        }
         for odd in lock(&self.odd).values() {
             odd.first.values().for_each(|p| questions.page_lsn(p.lsn));
         }
@@ -145,18 +163,19 @@ impl PageLsns {
             }
         }
         let ahead = into_inner(self.ahead);
-        if let (Some((at, lsn)), Some(checkpoint)) = (ahead.first, self.checkpoint) {
+        if let (Some((at, lsn)), Some(newest)) = (ahead.first, self.newest) {
+            let end = if self.settled {
+                "the last checkpoint, at which a clean stop ends"
+            } else {
+                "the end of the write-ahead log that recovery can read: log is lost, or of another time"
+            };
             let message = match ahead.count {
-                1 => "the page is newer than the last checkpoint, at which a clean stop ends"
-                    .to_owned(),
-                n => format!(
-                    "this page, and {} others, are newer than the last checkpoint, at which a clean stop ends",
-                    n - 1
-                ),
+                1 => format!("the page is newer than {end}"),
+                n => format!("this page, and {} others, are newer than {end}", n - 1),
             };
             let finding = Finding::new(&codes::PAGE_LSN_BEYOND_WAL, at, message);
             cx.sink
-                .report(finding.values(lsn, format!("at most {checkpoint}")));
+                .report_final(finding.values(lsn, format!("at most {newest}")));
         }
     }
 }
@@ -182,7 +201,7 @@ impl Odd {
                 );
                 (finding.place.block, finding.place.offset) = (None, None);
             }
-            cx.sink.report(finding);
+            cx.sink.report_final(finding);
         }
     }
 }
@@ -223,6 +242,15 @@ impl OddPage {
         );
         Some(finding.values(self.lsn, expect))
     }
+}
+
+/// Whether replay writes a block anew, or drops it.
+fn will_be_new(cx: &Cx<'_>, locator: RelFileLocator, block: BlockNumber) -> bool {
+    let touch = cx
+        .sink
+        .known_recovery()
+        .and_then(|r| r.touches.of(&address(locator, block)));
+    matches!(touch, Some(Touch::Restored(_) | Touch::Discarded(_)))
 }
 
 fn into_inner<T>(mutex: Mutex<T>) -> T {

@@ -21,6 +21,7 @@
 //!   into it;
 //! - **the natural end** otherwise: zeros, a recycled segment's older content, a record half written.
 
+pub mod pages;
 mod replay;
 mod start;
 mod tail;

@@ -363,7 +363,7 @@ fn look_at_block<C: PageCheck>(
         return;
     }
     if let Some((locator, lsns)) = fork.logged
-        && !lsns.look(at, locator, &page)
+        && !lsns.look(cx, at, locator, &page)
     {
         check.unsound(block);
         return;

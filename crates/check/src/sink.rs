@@ -1,10 +1,10 @@
 //! Where findings, skips and counts go while the audit runs: shared by all threads, bounded in
 //! memory, and the same at the end whatever order the threads came in.
 
-use crate::codes::Problem;
+use crate::codes::{self, Problem};
 use crate::finding::{Finding, Severity};
 use crate::proof::Covered;
-use crate::recovery::Recovery;
+use crate::recovery::{Recovery, pages};
 use pgfsck_format::{BlockNumber, ForkNumber, Oid};
 use pgfsck_volume::VolPath;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -136,6 +136,8 @@ struct Kept {
     covered: Vec<Covered>,
     /// System catalogs whose pages have errors, by database.
     blamed: BTreeSet<(Oid, Oid)>,
+    /// What the write-ahead log may know more of.
+    held: Vec<Finding>,
 }
 
 /// `FirstNormalObjectId` (`access/transam.h`): system catalogs have smaller OIDs.
@@ -155,6 +157,17 @@ impl Kept {
             self.blamed.insert((database.oid, relation.oid));
         }
     }
+}
+
+/// Findings that are held until the log was asked, at most; more are reported as they are.
+const MAX_HELD: usize = 4096;
+
+/// Whether the log may know more: an earlier image of a lost page, who made a file that nobody claims.
+fn asks_log(finding: &Finding) -> bool {
+    let is_lost_page = finding.severity == Severity::Error && pages::is_unreadable(finding);
+    let is_orphan = [&codes::FILE_ORPHAN, &codes::FILE_UNCLAIMED].contains(&finding.problem);
+    (is_lost_page && pages::address(&finding.place).is_some())
+        || (is_orphan && pages::relation(&finding.place).is_some())
 }
 
 /// The collector that all checks report to.
@@ -197,8 +210,34 @@ impl<'o> Sink<'o> {
         self.recovery.get()
     }
 
-    /// Takes a finding.
+    /// Takes a finding. What the write-ahead log may know more of is held until it was asked.
     pub fn report(&self, finding: Finding) {
+        let finding = match self.recovery.get() {
+            Some(recovery) => recovery.judge(finding),
+            None => finding,
+        };
+        if asks_log(&finding) {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.held.len() < MAX_HELD {
+                kept.blame(&finding);
+                kept.held.push(finding);
+                return;
+            }
+        }
+        self.report_final(finding);
+    }
+
+    /// The findings that were held; each is to be reported by [`Self::report_final`].
+    #[must_use]
+    pub fn take_held(&self) -> Vec<Finding> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = std::mem::take(&mut kept.held);
+        held.sort();
+        held
+    }
+
+    /// Takes a finding of which no more can be learned.
+    pub fn report_final(&self, finding: Finding) {
         self.observer.finding(&finding);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let count = match finding.severity {
@@ -267,12 +306,17 @@ impl<'o> Sink<'o> {
     #[must_use]
     pub fn count(&self, problem: &Problem) -> u64 {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.totals.by_code.get(problem.name).copied().unwrap_or(0)
+        let held = kept.held.iter().filter(|f| f.problem == problem).count();
+        let said = kept.totals.by_code.get(problem.name).copied().unwrap_or(0);
+        said.saturating_add(held as u64)
     }
 
     /// Everything, in report order: findings, totals, skips, counts.
     #[must_use]
     pub fn finish(self) -> (Vec<Finding>, Totals, Vec<Skipped>, Counters) {
+        for finding in self.take_held() {
+            self.report_final(finding);
+        }
         let kept = self
             .kept
             .into_inner()
@@ -289,7 +333,6 @@ impl<'o> Sink<'o> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes;
     use crate::finding::Place;
 
     #[test]

@@ -3,8 +3,10 @@
 //! The log is read after the pages, and only if there is something to ask. At level `deep`, and at `structure` if
 //! the log is small, every relation is asked about, and the log is read before the pages as well, so that each
 //! page can be held against the last record about it ([`crate::page_lsns`]). On a directory that recovery has
-//! still to work on, pages and log do not belong together yet, so nothing is asked there.
+//! still to work on, pages and log do not belong together yet: there the log is asked only who made a file, where
+//! it has an image of a lost page, and which pages are older than what was flushed before the redo point.
 
+use crate::after_the_fact;
 use crate::codes;
 use crate::context::{Cx, Level, Stop};
 use crate::finding::{Finding, Place, Severity};
@@ -56,11 +58,11 @@ impl Suspicions {
     #[must_use]
     pub fn new(cx: &Cx<'_>, control: Option<&ControlFile>, log_bytes: u64) -> Self {
         let about_all = cx.level >= Level::Deep || log_bytes <= SMALL_LOG_BYTES;
-        let settled = control.filter(|_| cx.stop == Stop::Clean && cx.level >= Level::Structure);
+        let judged = control.filter(|_| cx.level >= Level::Structure);
         Self {
             all: Mutex::default(),
             about_all,
-            lsns: settled.map_or_else(PageLsns::default, |c| PageLsns::new(cx, c, about_all)),
+            lsns: judged.map_or_else(PageLsns::default, |c| PageLsns::new(cx, c, about_all)),
         }
     }
 
@@ -100,13 +102,17 @@ impl Suspicions {
             }
         }
         self.lsns.ask(&mut questions);
-        let evidence = match control {
-            Some(control) if cx.stop == Stop::Clean => WalEvidence::gather(cx, control, questions),
-            _ => WalEvidence::default(),
-        };
+        let held = cx.sink.take_held();
+        after_the_fact::ask(&held, &mut questions);
+        let evidence = control.map_or_else(WalEvidence::default, |control| {
+            WalEvidence::gather(cx, control, questions)
+        });
+        after_the_fact::conclude(cx, held, &evidence);
+        let nothing = WalEvidence::default();
+        let settled = if cx.stop == Stop::Clean { &evidence } else { &nothing };
         all.into_iter()
-            .filter_map(|s| judge(s, &evidence, cx.fmt.major))
-            .for_each(|f| cx.sink.report(f));
+            .filter_map(|s| judge(s, settled, cx.fmt.major))
+            .for_each(|f| cx.sink.report_final(f));
         self.lsns.conclude(cx, &evidence);
     }
 }

@@ -63,6 +63,7 @@ pub struct Questions {
     lsns: BTreeSet<Lsn>,
     transactions: BTreeSet<TransactionId>,
     relations: BTreeSet<RelFileLocator>,
+    images: BTreeSet<BlockAddress>,
     stamps: bool,
 }
 
@@ -107,6 +108,13 @@ impl Questions {
         }
     }
 
+    /// Where is the newest full-page image of this block? Answered by [`WalEvidence::image`].
+    pub fn image(&mut self, at: BlockAddress) {
+        if self.has_room() {
+            self.images.insert(at);
+        }
+    }
+
     /// Takes over the questions of another part of the audit.
     pub fn merge(&mut self, other: Self) {
         self.sizes.extend(other.sizes);
@@ -114,6 +122,7 @@ impl Questions {
         self.lsns.extend(other.lsns);
         self.transactions.extend(other.transactions);
         self.relations.extend(other.relations);
+        self.images.extend(other.images);
         self.stamps |= other.stamps;
     }
 
@@ -129,6 +138,7 @@ impl Questions {
             + self.lsns.len()
             + self.transactions.len()
             + self.relations.len()
+            + self.images.len()
     }
 
     fn has_room(&self) -> bool {
@@ -198,6 +208,15 @@ pub enum Fate {
     Prepared(Event),
 }
 
+/// A full-page image of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Image {
+    /// The record that holds it.
+    pub record: Event,
+    /// How many records changed the page after it.
+    pub changed_later: u64,
+}
+
 /// What happened to a relation's files; the last of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RelationStory {
@@ -240,6 +259,9 @@ pub struct WalEvidence {
     lsns: BTreeMap<Lsn, Option<(Event, Vec<BlockAddress>)>>,
     transactions: BTreeMap<TransactionId, Option<Fate>>,
     relations: BTreeMap<RelFileLocator, RelationStory>,
+    images: BTreeMap<BlockAddress, Option<Image>>,
+    /// When transactions ended, in microseconds since 2000.
+    ends: BTreeMap<TransactionId, i64>,
     stamps: Option<Stamps>,
     /// Up to here, pages may carry LSNs that are not their own.
     minimal_until: Lsn,
@@ -370,6 +392,18 @@ impl WalEvidence {
     #[must_use]
     pub fn fate(&self, xid: TransactionId) -> Option<Fate> {
         self.proof()?.transactions.get(&xid).copied().flatten()
+    }
+
+    /// When it ended, in microseconds since 2000, if the log says.
+    #[must_use]
+    pub fn ended_at(&self, xid: TransactionId) -> Option<i64> {
+        self.proof()?.ends.get(&xid).copied()
+    }
+
+    /// The newest full-page image of a block that no later truncation, drop or creation undoes.
+    #[must_use]
+    pub fn image(&self, at: BlockAddress) -> Option<Image> {
+        self.proof()?.images.get(&at).copied().flatten()
     }
 
     /// What happened to a relation's files, if anything did.

@@ -163,9 +163,35 @@ impl Judge<'_, '_> {
         };
         if let Some((outcome, reason)) = self.judge(log, start, redo, &run) {
             (recovery.outcome, recovery.reason) = (outcome, Some(reason));
+        } else if let Some(reason) = self.is_elsewhere(log, redo, run.end) {
+            (recovery.outcome, recovery.reason) = (Outcome::NeedsArchive, Some(reason));
         }
         recovery.touches = run.touches;
         recovery
+    }
+
+    /// Whether a segment was read that the server has not in its own directory; says which it needs.
+    fn is_elsewhere(&self, log: &WalLog<'_>, redo: Lsn, end: Lsn) -> Option<String> {
+        let segments = log.segment_of(redo)..=log.segment_of(Lsn(end.0.saturating_sub(1)));
+        let mut files = log
+            .files()
+            .filter(|(n, file)| segments.contains(n) && (file.archive.is_some() || file.partial));
+        let (_, first) = files.next()?;
+        let others = files.count();
+        let message = format!(
+            "recovery needs this segment, and {others} others, which are not in the directory itself"
+        );
+        let finding = Finding::new(
+            &codes::WAL_SEGMENT_MISSING,
+            Place::file(log.shown(first)),
+            message.clone(),
+        );
+        let name = first.name.to_string();
+        let expect = self.dir.join(&name);
+        self.cx
+            .sink
+            .report(finding.values(log.shown(first), expect).severity(Severity::Note));
+        Some(message)
     }
 
     fn read(&self, log: &mut WalLog<'_>, start: &Start, redo: Lsn) -> Run {

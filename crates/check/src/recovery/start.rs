@@ -4,15 +4,15 @@
 use super::{Expected, Judge, Outcome};
 use crate::codes;
 use crate::finding::{Finding, Place};
-use crate::wal_log::WalLog;
+use crate::wal_log::{WalLog, timeline_history};
 use pgfsck_format::backup_label::BackupLabel;
 use pgfsck_format::control::{CheckPoint, ControlFile};
-use pgfsck_format::wal::history::{self, HistoryEntry};
+use pgfsck_format::wal::history::HistoryEntry;
 use pgfsck_format::wal::{RecordType, StopReason, WalFileName, WalReader};
 use pgfsck_format::{Lsn, TimeLineId};
 use pgfsck_volume::{VolPath, VolumeError};
 
-/// More than any backup_label or timeline history has.
+/// More than any backup_label has.
 const TEXT_LIMIT: u64 = 1 << 20;
 
 /// Where a server begins.
@@ -125,15 +125,14 @@ impl Judge<'_, '_> {
 
     /// A timeline's history, oldest ancestor first; `Ok` and empty if there is no file.
     fn history(&self, timeline: TimeLineId) -> Result<Vec<HistoryEntry>, String> {
-        let path = self.history_path(timeline);
-        let Ok(bytes) = self.cx.volume.read_small(&path, TEXT_LIMIT) else {
-            return Ok(Vec::new());
-        };
-        let entries = history::parse(&bytes).map_err(|e| e.to_string())?;
+        let cx = self.cx;
+        let read = timeline_history(cx.volume, cx.fmt, timeline, cx.archives);
+        let entries = read.map_err(|e| e.to_string())?.unwrap_or_default();
         match entries.last() {
-            Some(last) if last.timeline >= timeline => {
-                Err(format!("an ancestor {} of timeline {timeline}", last.timeline))
-            }
+            Some(last) if last.timeline >= timeline => Err(format!(
+                "an ancestor {} of timeline {timeline}",
+                last.timeline
+            )),
             _ => Ok(entries),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::stamps::Stamps;
 use super::{
-    BlockAddress, BlockStory, Event, Fate, Questions, Reach, RelationStory, Replay, WalEvidence,
+    BlockAddress, BlockStory, Event, Fate, Image, Questions, Reach, RelationStory, Replay, WalEvidence,
 };
 use pgfsck_format::control::WalLevel;
 use pgfsck_format::wal::xact::is_preparation;
@@ -49,6 +49,7 @@ impl Fold {
                 .iter()
                 .map(|r| (*r, RelationStory::default()))
                 .collect(),
+            images: questions.images.iter().map(|b| (*b, None)).collect(),
             stamps: questions.stamps.then(Stamps::default),
             ..WalEvidence::default()
         };
@@ -74,6 +75,7 @@ impl Fold {
     pub(super) fn forget(&mut self) {
         self.answers.sizes.values_mut().for_each(|s| *s = None);
         self.answers.blocks.values_mut().for_each(|b| b.last = None);
+        self.answers.images.values_mut().for_each(|i| *i = None);
         if let Some(stamps) = &mut self.answers.stamps {
             stamps.forget();
         }
@@ -99,12 +101,37 @@ impl Fold {
             if self.watched.contains(&block.locator) {
                 self.touch(event, &block, fmt);
             }
-            if let Some(stamps) = &mut self.answers.stamps {
+            // What is replayed may not be in the pages yet.
+            if let Some(stamps) = &mut self.answers.stamps
+                && self.redo.is_none_or(|redo| lsn < redo)
+            {
                 stamps.take(end, event.record, &block, fmt);
+            }
+            if !self.answers.images.is_empty() {
+                self.image(event, &block, fmt);
             }
         }
         if let Some(answer) = self.answers.lsns.get_mut(&end) {
             *answer = Some((event, record.blocks().filter_map(|b| address(&b)).collect()));
+        }
+    }
+
+    /// A block of which an image may be wanted.
+    fn image(&mut self, event: Event, block: &BlockRef<'_>, fmt: ClusterFormat) {
+        let Some(answer) = address(block).and_then(|at| self.answers.images.get_mut(&at)) else {
+            return;
+        };
+        let restored = block.image.map(|i| i.restore(fmt));
+        match (restored, answer) {
+            (Some(Ok(page)), answer) if page.iter().any(|&b| b != 0) => {
+                *answer = Some(Image {
+                    record: event,
+                    changed_later: 0,
+                });
+            }
+            (_, answer) if block.will_init => *answer = None,
+            (_, Some(image)) => image.changed_later = image.changed_later.saturating_add(1),
+            (_, None) => {}
         }
     }
 
@@ -149,6 +176,9 @@ impl Fold {
                 };
                 for xid in end.subtransactions.into_iter().chain([end.xid]) {
                     self.ended(xid, fate);
+                    if self.answers.transactions.contains_key(&xid) {
+                        self.answers.ends.insert(xid, end.time);
+                    }
                 }
                 for locator in end.dropped {
                     self.gone(event, of_relation(locator), Story::Dropped);
@@ -218,6 +248,8 @@ impl Fold {
         for (_, s) in self.answers.relations.range_mut(relations) {
             match story {
                 Story::Created => {
+                    // Who made it is of interest as well.
+                    self.answers.transactions.entry(event.xid).or_default();
                     *s = RelationStory {
                         created: Some(event),
                         ..RelationStory::default()
@@ -259,6 +291,9 @@ impl Fold {
     /// These blocks are no more.
     fn discard(&mut self, event: Event, first: BlockAddress, last: BlockAddress) {
         let after_redo = self.redo.is_some_and(|r| event.lsn >= r);
+        for (_, image) in self.answers.images.range_mut(first..=last) {
+            *image = None;
+        }
         for (_, story) in self.answers.blocks.range_mut(first..=last) {
             story.last = None;
             if after_redo && story.replay == Replay::Untouched {
