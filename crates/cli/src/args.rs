@@ -315,7 +315,7 @@ pub enum WalCommand {
 /// How records are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WalFormat {
-    /// As pg_waldump prints them, without the resource manager's own description.
+    /// As pg_waldump prints them, times in UTC.
     Text,
     /// One JSON object per line.
     Jsonl,

@@ -5,6 +5,7 @@
 //! records, back to back. [`WalReader`] puts them together; [`Record`] is one of them.
 
 pub mod block_ref;
+pub mod description;
 pub mod end;
 pub mod history;
 pub mod image;

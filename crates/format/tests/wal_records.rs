@@ -13,6 +13,7 @@
 
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::page::Page;
+use pgfsck_format::wal::description::describe;
 use pgfsck_format::wal::{
     ImageCompression, Record, StopReason, StorageChange, TransactionEnd, WalEnd, WalFileName,
     WalReader, WalSource, record,
@@ -180,6 +181,14 @@ fn compare(dir: &Path, major: Major) -> (usize, Option<WalEnd>) {
         assert_eq!(
             of_record(raw.lsn, &record, major),
             of_line(line),
+            "{major}, record {i}"
+        );
+        let name = record.record_type().name(major);
+        let said = line.split_once(", desc: ").unwrap().1;
+        let said = said.split(", blkref #").next().unwrap();
+        assert_eq!(
+            said.trim_end(),
+            format!("{name} {}", describe(&record)).trim_end(),
             "{major}, record {i}"
         );
         for image in record.blocks().filter_map(|b| b.image) {

@@ -9,6 +9,7 @@ pub(crate) mod mapped;
 pub(crate) mod slot;
 pub(crate) mod twophase;
 pub(crate) mod wal;
+pub(crate) mod wal_wording;
 
 use std::fmt;
 use std::str::FromStr;

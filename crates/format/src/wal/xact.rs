@@ -25,9 +25,9 @@ use crate::wal::record::Record;
 use crate::wal::rmgr::RmgrId;
 
 /// `XLOG_XACT_OPMASK`.
-const OPMASK: u8 = 0x70;
+pub(crate) const OPMASK: u8 = 0x70;
 /// `XLOG_XACT_HAS_INFO`.
-const HAS_INFO: u8 = 0x80;
+pub(crate) const HAS_INFO: u8 = 0x80;
 
 mod opcode {
     pub(super) const COMMIT: u8 = 0x00;
@@ -38,13 +38,19 @@ mod opcode {
 }
 
 /// Bits of `xinfo`.
-mod has {
-    pub(super) const DBINFO: u32 = 1 << 0;
-    pub(super) const SUBXACTS: u32 = 1 << 1;
-    pub(super) const RELFILELOCATORS: u32 = 1 << 2;
-    pub(super) const INVALS: u32 = 1 << 3;
-    pub(super) const TWOPHASE: u32 = 1 << 4;
-    pub(super) const DROPPED_STATS: u32 = 1 << 8;
+pub(crate) mod has {
+    pub(crate) const DBINFO: u32 = 1 << 0;
+    pub(crate) const SUBXACTS: u32 = 1 << 1;
+    pub(crate) const RELFILELOCATORS: u32 = 1 << 2;
+    pub(crate) const INVALS: u32 = 1 << 3;
+    pub(crate) const TWOPHASE: u32 = 1 << 4;
+    pub(crate) const ORIGIN: u32 = 1 << 5;
+    pub(crate) const GID: u32 = 1 << 7;
+    pub(crate) const DROPPED_STATS: u32 = 1 << 8;
+    /// `XACT_COMPLETION_UPDATE_RELCACHE_FILE`.
+    pub(crate) const RELCACHE_INIT_FILE: u32 = 1 << 30;
+    /// `XACT_COMPLETION_FORCE_SYNC_COMMIT`.
+    pub(crate) const FORCE_SYNC: u32 = 1 << 31;
 }
 
 /// `sizeof(SharedInvalidationMessage)` in bytes.

@@ -2,6 +2,7 @@
 
 use super::{Places, Wal};
 use crate::args::{WalFormat, WalRecordsArgs};
+use pgfsck_format::wal::description::describe;
 use pgfsck_format::wal::{BlockRef, Record};
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Major, RelFileLocator, TransactionId};
 use serde_json::{Value, json};
@@ -86,12 +87,12 @@ fn fork(block: &BlockRef<'_>) -> String {
         .map_or_else(|| block.fork_number.to_string(), |f| f.name().to_owned())
 }
 
-/// As pg_waldump prints a record, without what its resource manager describes.
+/// As pg_waldump prints a record.
 pub fn text(lsn: Lsn, record: &Record<'_>, major: Major) -> String {
     let header = record.header;
     let kind = record.record_type();
     let mut line = format!(
-        "rmgr: {:<11} len (rec/tot): {:6}/{:6}, tx: {:10}, lsn: {}, prev {}, desc: {}",
+        "rmgr: {:<11} len (rec/tot): {:6}/{:6}, tx: {:10}, lsn: {}, prev {}, desc: {} {}",
         kind.rmgr.name(),
         record.bytes_without_images(),
         header.total_bytes,
@@ -99,6 +100,7 @@ pub fn text(lsn: Lsn, record: &Record<'_>, major: Major) -> String {
         wide(lsn),
         wide(header.prev),
         kind.name(major),
+        describe(record),
     );
     for b in record.blocks() {
         let _ = write!(line, ", blkref #{}: rel {}", b.id, relation(b.locator));
@@ -133,6 +135,7 @@ pub fn json(lsn: Lsn, record: &Record<'_>, major: Major) -> Value {
         "xid": header.xid.0,
         "length": record.bytes_without_images(),
         "total_length": header.total_bytes,
+        "description": describe(record).trim_end(),
         "blocks": blocks,
     })
 }
@@ -181,11 +184,12 @@ mod tests {
         let header = record.header;
         let (length, total) = (record.bytes_without_images(), bytes.len());
         let expected = format!(
-            "rmgr: {:<11} len (rec/tot): {length:6}/{total:6}, tx: {:10}, lsn: 1/00000028, prev 0/{:08X}, desc: {}, blkref #0: rel 1663/5/1247 blk 14 FPW",
+            "rmgr: {:<11} len (rec/tot): {length:6}/{total:6}, tx: {:10}, lsn: 1/00000028, prev 0/{:08X}, desc: {} {}, blkref #0: rel 1663/5/1247 blk 14 FPW",
             header.rmgr.name(),
             header.xid,
             header.prev.0,
             record.record_type().name(Major::V19),
+            describe(&record),
         );
         assert!(line.starts_with(&expected), "{line}\n{expected}");
         let v = json(Lsn(0x1_0000_0028), &record, Major::V19);
