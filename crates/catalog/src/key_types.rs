@@ -19,6 +19,8 @@ use std::collections::{HashMap, HashSet};
 
 /// `btree` in pg_am.
 const BTREE_AM: Oid = Oid(403);
+/// `gin` in pg_am.
+const GIN_AM: Oid = Oid(2742);
 /// The schema `pg_catalog`: operator classes of other schemas may compare as they like.
 const PG_CATALOG: Oid = Oid(11);
 /// `DEFAULT_COLLATION_OID`: the database's own.
@@ -33,6 +35,8 @@ const MAX_CONTROL_BYTES: u64 = 8192;
 pub struct KeyTypes {
     /// B-tree operator classes of PostgreSQL's own, by OID.
     opclasses: HashMap<Oid, String>,
+    /// Those of GIN.
+    gin_opclasses: HashMap<Oid, String>,
     /// Collations under which texts are ordered by their bytes.
     bytewise: HashSet<Oid>,
     /// The values of its enum types.
@@ -46,6 +50,12 @@ impl KeyTypes {
     #[must_use]
     pub fn opclass(&self, oid: Oid) -> Option<&str> {
         self.opclasses.get(&oid).map(String::as_str)
+    }
+
+    /// `opcname` of an operator class of GIN in pg_catalog; `None` for others.
+    #[must_use]
+    pub fn gin_opclass(&self, oid: Oid) -> Option<&str> {
+        self.gin_opclasses.get(&oid).map(String::as_str)
     }
 
     /// Whether texts of that collation are ordered by their bytes: C, POSIX and the builtin provider, in all
@@ -124,9 +134,14 @@ fn opclasses(source: Source<'_>, relations: &DatabaseCatalog, out: &mut KeyTypes
     let [method, name, namespace] =
         ["opcmethod", "opcname", "opcnamespace"].map(|n| layout.column(n));
     proven(source, relations, &PG_OPCLASS, &mut |row| {
-        if row.oid_at(method)? == BTREE_AM && row.oid_at(namespace)? == PG_CATALOG {
+        let list = match row.oid_at(method)? {
+            BTREE_AM => &mut out.opclasses,
+            GIN_AM => &mut out.gin_opclasses,
+            _ => return Ok(()),
+        };
+        if row.oid_at(namespace)? == PG_CATALOG {
             let name = decode_name(&row.name(name)?, UTF8);
-            out.opclasses.insert(row.oid(oid)?, name);
+            list.insert(row.oid(oid)?, name);
         }
         Ok(())
     });

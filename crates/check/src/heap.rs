@@ -166,20 +166,23 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         let count = page.item_count();
         self.summary.line_pointers += u64::from(count);
         for (number, item) in page.items() {
-            if item.state == ItemState::Dead {
-                self.note_invisible(page, number, "it is a dead line pointer");
-            }
             match item.state {
                 ItemState::Unused => unused.push(number.0),
-                ItemState::Dead if !item.has_storage() => {}
+                ItemState::Dead if !item.has_storage() => {
+                    self.note_invisible(page, number, "it is a dead line pointer");
+                }
                 ItemState::Redirect => {
                     self.chained = true;
                     self.check_redirect(page, at, number, item);
                 }
                 ItemState::Normal | ItemState::Dead => {
-                    if self.check_bounds(page, at, number, item) && item.state == ItemState::Normal
-                    {
-                        self.check_tuple(page, at, number, item);
+                    let fits = self.check_bounds(page, at, number, item);
+                    match item.state {
+                        ItemState::Normal if fits => self.check_tuple(page, at, number, item),
+                        ItemState::Dead if fits => {
+                            self.note_invisible(page, number, "it is a dead line pointer");
+                        }
+                        _ => {}
                     }
                 }
             }

@@ -9,8 +9,9 @@ use crate::held::Held;
 use crate::index_entries::Entries;
 use crate::index_page::{self, Contradiction};
 use crate::index_tree::btree::BtreeTree;
+use crate::index_tree::gin::GinTree;
 use crate::index_tree::{Tree, TreeCheck};
-use crate::key_order::KeyOrder;
+use crate::key_order::{GinOrder, KeyOrder};
 use crate::maps::Witness;
 use crate::scan::PageCheck;
 use pgfsck_format::access::brin::{BrinMeta, revmap};
@@ -35,6 +36,15 @@ pub struct Heap<'h> {
     pub summary: &'h HeapSummary,
     /// How many blocks it has.
     pub blocks: u32,
+}
+
+/// How the keys of an index are ordered, if the catalogs prove it.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// A B-tree's.
+    pub btree: Option<Arc<KeyOrder>>,
+    /// A GIN index's.
+    pub gin: Option<Arc<GinOrder>>,
 }
 
 /// The check of one index, or of a piece of it.
@@ -103,7 +113,7 @@ impl<'h> IndexCheck<'h> {
             tids_beyond: None,
             into_zero: BTreeMap::new(),
             dangling: Held::default(),
-            tree: Tree::new(am, None, None),
+            tree: Tree::new(am, None),
             entries: None,
             lost: 0,
             held: Held::default(),
@@ -131,20 +141,18 @@ impl<'h> IndexCheck<'h> {
     /// The same for an index whose first column is of this type.
     #[must_use]
     pub fn keyed(self, first_column: Option<Oid>) -> Self {
-        let sole = match self.columns {
-            Some([sole]) => Some(*sole),
-            _ => None,
-        };
-        let tree = Tree::new(self.am, first_column, sole);
+        let tree = Tree::new(self.am, first_column);
         Self { tree, ..self }
     }
 
-    /// The same for a B-tree whose keys are ordered so; `deep` also holds keys of different pages against each
-    /// other.
+    /// The same for a B-tree or a GIN index whose keys are ordered so; `deep` also holds keys of different pages
+    /// against each other.
     #[must_use]
-    pub fn ordered(mut self, keys: Option<Arc<KeyOrder>>, deep: bool) -> Self {
-        if let Tree::Btree(tree) = &mut self.tree {
-            **tree = BtreeTree::ordered(keys, deep);
+    pub fn ordered(mut self, keys: &Keys, deep: bool) -> Self {
+        match &mut self.tree {
+            Tree::Btree(tree) => **tree = BtreeTree::ordered(keys.btree.clone(), deep),
+            Tree::Gin(tree) => *tree = GinTree::ordered(keys.gin.clone(), deep),
+            _ => {}
         }
         self
     }

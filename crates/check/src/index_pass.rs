@@ -6,10 +6,10 @@ use crate::context::{Level, Standing};
 use crate::evidence::{Evidence, IndexWord, ScannedHeap};
 use crate::finding::{Finding, Place, Severity};
 use crate::heap_against_index::IndexedRows;
-use crate::index::{Heap, IndexCheck};
+use crate::index::{Heap, IndexCheck, Keys};
 use crate::index_entries::{Entries, Expected, KeyMatch};
 use crate::index_tree::{End, Tree, TreeCheck};
-use crate::key_order::KeyOrder;
+use crate::key_order::{GinOrder, KeyOrder};
 use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
@@ -63,7 +63,10 @@ impl<'a> DatabasePass<'a> {
         });
         let first_column = self.attributes.of(target.relation.oid).first();
         let first_column = first_column.filter(|_| shape.known).map(|a| a.typid);
-        let order = self.key_order(target.relation, am).filter(|_| shape.known);
+        let order = match shape.known {
+            true => self.key_order(target.relation, am).unwrap_or_default(),
+            false => Keys::default(),
+        };
         let deep = self.cx.level >= Level::Deep;
         let check = scan(&self.cx, &files, || {
             let heap = follow.map(|h| Heap {
@@ -75,7 +78,7 @@ impl<'a> DatabasePass<'a> {
                 .keyed(first_column)
                 .under(files.standing)
                 .with_entries(entries)
-                .ordered(order.clone(), deep)
+                .ordered(&order, deep)
         });
         self.prove_pages(target);
         if files.standing == Standing::Discarded || !judged {
@@ -90,13 +93,23 @@ impl<'a> DatabasePass<'a> {
         self.judge_index(target, &files, check, against.as_ref(), evidence);
     }
 
-    /// How a B-tree's keys are ordered, if the catalogs prove it.
-    fn key_order(&self, relation: &Relation, am: AccessMethod) -> Option<Arc<KeyOrder>> {
-        let index = self.catalog.index(relation.oid);
-        let index = index.filter(|_| am == AccessMethod::Btree)?;
+    /// How the keys of a B-tree or a GIN index are ordered, if the catalogs prove it.
+    fn key_order(&self, relation: &Relation, am: AccessMethod) -> Option<Keys> {
+        let index = self.catalog.index(relation.oid)?;
         let list = self.attributes.all_of(relation)?;
-        let order = KeyOrder::new(&index, list, self.attributes, self.key_types, self.cx.fmt)?;
-        Some(Arc::new(order))
+        let (types, fmt) = (self.key_types, self.cx.fmt);
+        let mut keys = Keys::default();
+        match am {
+            AccessMethod::Btree => {
+                let order = KeyOrder::new(&index, list, self.attributes, types, fmt)?;
+                keys.btree = Some(Arc::new(order));
+            }
+            AccessMethod::Gin => {
+                keys.gin = Some(Arc::new(GinOrder::new(&index, list, types, fmt)?));
+            }
+            _ => {}
+        }
+        Some(keys)
     }
 
     /// Whether an index must agree with its table: it is kept up by inserts, and is logged.
@@ -271,6 +284,10 @@ fn prove_tree(target: &Target<'_>, tree: &Tree) {
     let Tree::Btree(tree) = tree else {
         if tree.linked().is_some_and(|linked| linked.beyond > 0) {
             target.proof.undecided(Fact::Links, TOO_LARGE);
+        }
+        if let Tree::Gin(tree) = tree {
+            target.proof.say(Fact::Order, tree.order_undecided());
+            return;
         }
         let why = "keys of this access method have no order of their own";
         target.proof.undecided(Fact::Order, why);

@@ -7,7 +7,7 @@
 mod brin;
 pub mod btree;
 mod forest;
-mod gin;
+pub mod gin;
 mod gist;
 mod hash;
 mod links;
@@ -19,7 +19,6 @@ use crate::held::Held;
 use crate::scan::ForkFiles;
 pub use links::Linked;
 use pgfsck_format::access::AccessMethod;
-use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, Oid};
 
@@ -79,14 +78,13 @@ macro_rules! each {
 }
 
 impl Tree {
-    /// Nothing seen yet; `first_column` is the type of the index's first column, and `sole` the shape of its
-    /// only one, where the catalog knows them.
+    /// Nothing seen yet; `first_column` is the type of the index's first column, where the catalog knows it.
     #[must_use]
-    pub fn new(am: AccessMethod, first_column: Option<Oid>, sole: Option<AttributeShape>) -> Self {
+    pub fn new(am: AccessMethod, first_column: Option<Oid>) -> Self {
         match am {
             AccessMethod::Btree => Self::Btree(Box::default()),
             AccessMethod::Hash => Self::Hash(hash::HashTree::default()),
-            AccessMethod::Gin => Self::Gin(gin::GinTree::new(sole)),
+            AccessMethod::Gin => Self::Gin(gin::GinTree::default()),
             AccessMethod::Gist => Self::Gist(gist::GistTree::new(first_column)),
             AccessMethod::SpGist => Self::SpGist(spgist::SpGistTree::default()),
             AccessMethod::Brin => Self::Brin(brin::BrinTree::default()),

@@ -3,9 +3,11 @@
 //! Each key column has a comparison, or a reason why it has none. Columns are compared from the first on
 //! until one differs; where that is one without a comparison, the order is not known, and nobody is accused.
 
+mod gin;
 mod plan;
 mod tuple;
 
+pub use gin::{GinKey, GinOrder};
 pub use plan::Undecided;
 pub use tuple::KeyTuple;
 

@@ -6,6 +6,9 @@ use pgfsck_format::access::PageKind;
 use pgfsck_format::access::brin::{BRIN_MAGIC, BrinMeta, BrinTuple, revmap};
 use pgfsck_format::page::Page;
 
+/// The most that the option `pages_per_range` can be (`intRelOpts`, `access/common/reloptions.c`).
+const MAX_PAGES_PER_RANGE: u32 = 131_072;
+
 /// The meta page, the range map, and where summaries' ranges begin.
 pub fn brin(page: &Page<'_>, meta: Option<&BrinMeta>) -> Verdict {
     let kind = PageKind::identify(page);
@@ -18,10 +21,10 @@ pub fn brin(page: &Page<'_>, meta: Option<&BrinMeta>) -> Verdict {
             magic(meta.magic, BRIN_MAGIC)?;
             version(meta.version, 1..=1)?;
             unless(
-                meta.pages_per_range != 0,
-                "a range has no pages",
+                (1..=MAX_PAGES_PER_RANGE).contains(&meta.pages_per_range),
+                "a range has no pages, or more than it can have",
                 meta.pages_per_range,
-                "1 or more",
+                format_args!("from 1 to {MAX_PAGES_PER_RANGE}"),
             )
         }
         PageKind::BrinRevmap => {

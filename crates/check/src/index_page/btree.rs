@@ -11,6 +11,9 @@ use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
 
+/// No tree of 2^32 pages, each of which has two children at least, is higher.
+const MAX_LEVEL: u32 = 32;
+
 /// Flags, level, siblings and entries of one page.
 pub fn btree(page: &Page<'_>) -> Verdict {
     let opaque = BtreeOpaque::decode(page);
@@ -18,7 +21,16 @@ pub fn btree(page: &Page<'_>) -> Verdict {
     meta_is_first(page, opaque.has(btree::flags::META))?;
     if page.block().0 == 0 {
         return match BtreeMeta::decode(page) {
-            Ok(meta) => magic(meta.magic, BTREE_MAGIC).and_then(|()| version(meta.version, 2..=4)),
+            Ok(meta) => {
+                magic(meta.magic, BTREE_MAGIC)?;
+                version(meta.version, 2..=4)?;
+                unless(
+                    meta.fast_level <= meta.level && meta.level <= MAX_LEVEL,
+                    "the tree has more levels than it can have, or a fast root above its root",
+                    format_args!("level {}, fast root on level {}", meta.level, meta.fast_level),
+                    format_args!("at most {MAX_LEVEL}, the fast root not above"),
+                )
+            }
             Err(_) => Ok(()),
         };
     }

@@ -41,6 +41,17 @@ pub fn gin(page: &Page<'_>) -> Verdict {
                 opaque.max_off,
                 format_args!("at most {room}"),
             )?;
+            // Servers before 9.4 left pd_lower where an empty page has it.
+            let counted = page.lower().saturating_sub(DATA_AT) / POSTING_ITEM_BYTES;
+            unless(
+                page.lower() <= DATA_AT || counted == usize::from(opaque.max_off),
+                "the page ends elsewhere than the items that it counts",
+                format_args!("{} items, pd_lower {}", opaque.max_off, page.lower()),
+                format_args!(
+                    "pd_lower {}",
+                    DATA_AT + usize::from(opaque.max_off) * POSTING_ITEM_BYTES
+                ),
+            )?;
             // The key of the last child is not kept up.
             let kept = usize::from(opaque.max_off).saturating_sub(1);
             let keys = posting_items(page).take(kept).map(|item| item.key);

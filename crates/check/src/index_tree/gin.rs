@@ -8,27 +8,28 @@
 //! rows is written before its entry (`createPostingTree`, `access/gin/gindatapage.c`), and pages of the pending
 //! list before they are linked: an interruption leaves them behind. Pages of entries are never deleted.
 //!
-//! Keys of entries have the order of their operator class, which is not asked for. But a downlink has a copy of
+//! Keys of entries have the order of their operator class (`entries`). A downlink has a copy of
 //! the last key of its page (`entryPrepareDownlink`, `access/gin/ginentrypage.c`), which stays the last one, as
-//! entries are never deleted: in indexes of one column the two are the same bytes. Trees of rows are ordered by TIDs: no row of a page is beyond its right bound, which is the key of its downlink, and those
-//! of the next page are beyond it (`dataIsMoveRight`, `dataPrepareDownlink`).
+//! entries are never deleted. Trees of rows are ordered by TIDs: no row of a page is beyond its right bound, which
+//! is the key of its downlink, and those of the next page are beyond it (`dataIsMoveRight`, `dataPrepareDownlink`).
+
+mod entries;
 
 use super::forest::{Down, Forest, Vertex};
 use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
 use crate::finding::Place;
 use crate::held::Held;
+use crate::key_order::GinOrder;
 use pgfsck_format::access::gin::{
     GIN_ROOT, GinMeta, GinOpaque, GinPageKind, Segments, flags, posting_items, right_bound,
     uncompressed_tids,
 };
-use pgfsck_format::access::tuple::IndexTuple;
+use entries::{Entries, Kept};
 use pgfsck_format::access::{AccessMethod, LinkKind, block_links};
-use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::slice;
+use std::sync::Arc;
 
 /// The tree of entries.
 const ENTRIES: u8 = 0;
@@ -44,9 +45,14 @@ struct Bounds {
     right: ItemPointer,
     /// The last key, in the tree of entries.
     last: KeyHash,
+    /// The same keys, where they are held against those of other pages.
+    first_key: Option<Kept>,
+    last_key: Option<Kept>,
+    /// Its keys are out of order, which was said.
+    bad: bool,
 }
 
-/// A hash of the bytes of an entry's key; 0 if it is NULL, compressed or of unknown shape.
+/// A hash of an entry's key; 0 if nothing is known of it.
 type KeyHash = u64;
 
 /// What a downlink says of its page.
@@ -68,8 +74,8 @@ pub struct GinTree {
     downs: Records<Down>,
     /// Of each downlink.
     keys: Records<Key>,
-    /// The only column of the index, where it has one.
-    sole: Option<AttributeShape>,
+    /// The keys of entries.
+    entries: Entries,
     /// Pages of the pending list, and their right links.
     pending: Records<(BlockNumber, BlockNumber)>,
     lost: Lost,
@@ -77,31 +83,25 @@ pub struct GinTree {
 }
 
 impl GinTree {
-    /// Nothing seen yet of an index whose only column has this shape, where that is known.
+    /// Nothing seen yet of an index whose keys are ordered so; `deep` also holds keys of different pages against
+    /// each other.
     #[must_use]
-    pub fn new(sole: Option<AttributeShape>) -> Self {
+    pub fn ordered(order: Option<Arc<GinOrder>>, deep: bool) -> Self {
         Self {
-            sole,
+            entries: Entries::ordered(order, deep),
             ..Self::default()
         }
     }
 
+    /// What could not be decided of the order of keys, and why.
+    #[must_use]
+    pub fn order_undecided(&self) -> Option<String> {
+        self.entries.undecided()
+    }
+
     /// The key of an entry.
     fn key_hash(&self, page: &Page<'_>, item: OffsetNumber) -> KeyHash {
-        let bytes = page.item(item).and_then(|i| page.item_bytes(i));
-        let tuple = bytes.and_then(|b| IndexTuple::new(b, page.format()).ok());
-        let (Some(sole), Some(tuple)) = (&self.sole, tuple) else {
-            return 0;
-        };
-        let mut key = tuple.attributes(slice::from_ref(sole), 1, tuple.size());
-        match key.next() {
-            Some(Ok((_, datum))) => datum.bytes().map_or(0, |bytes| {
-                let mut hasher = DefaultHasher::new();
-                bytes.hash(&mut hasher);
-                hasher.finish().max(1)
-            }),
-            _ => 0,
-        }
+        self.entries.key(page, item).map_or(0, |key| key.hashed())
     }
 
     /// How far its pages are held against each other.
@@ -115,7 +115,7 @@ impl GinTree {
                 + self.downs.beyond()
                 + self.keys.beyond()
                 + self.pending.beyond(),
-            keys: self.sole.is_some(),
+            keys: self.entries.known(),
         }
     }
 
@@ -180,7 +180,11 @@ impl GinTree {
             let Some((i, child)) = forest.child(number) else {
                 continue;
             };
-            let settled = !child.cut && sound.get(i) == Some(&true);
+            let in_order = |at: usize| bounds.get(at).is_some_and(|b| !b.bad);
+            let settled = !child.cut
+                && sound.get(i) == Some(&true)
+                && in_order(i)
+                && parent().is_some_and(|(at, _)| in_order(at));
             let (Some(own), Some(bad)) = (bounds.get(i).filter(|_| settled), bad.get_mut(i)) else {
                 continue;
             };
@@ -235,7 +239,7 @@ impl GinTree {
 }
 
 impl TreeCheck for GinTree {
-    fn page(&mut self, page: &Page<'_>, _at: &Place, _held: &mut Held) {
+    fn page(&mut self, page: &Page<'_>, at: &Place, _held: &mut Held) {
         self.pages += 1;
         let opaque = GinOpaque::decode(page);
         let (kind, leaf) = match opaque.kind() {
@@ -266,11 +270,19 @@ impl TreeCheck for GinTree {
             _ => None,
         };
         let right = right_bound(page);
-        let last = match kind {
-            ENTRIES => self.key_hash(page, OffsetNumber(page.item_count())),
-            _ => 0,
-        };
-        self.bounds.push(Bounds { first, right, last });
+        let (mut last, mut ends) = (0, entries::Ends::default());
+        if kind == ENTRIES {
+            last = self.key_hash(page, OffsetNumber(page.item_count()));
+            ends = self.entries.page(page, leaf, at);
+        }
+        self.bounds.push(Bounds {
+            first,
+            right,
+            last,
+            first_key: ends.first,
+            last_key: ends.last,
+            bad: ends.bad,
+        });
         let mut keys = posting_items(page).map(|item| item.key);
         // That it decodes was seen before.
         let _ = block_links(page, AccessMethod::Gin, |link| {
@@ -304,7 +316,8 @@ impl TreeCheck for GinTree {
         self.lost.insert(block);
     }
 
-    fn merge(&mut self, later: Self) {
+    fn merge(&mut self, mut later: Self) {
+        self.entries.append(later.entries, later.bounds.iter_mut());
         self.meta = self.meta.or(later.meta);
         self.vertices.append(later.vertices);
         self.bounds.append(later.bounds);
@@ -316,6 +329,7 @@ impl TreeCheck for GinTree {
     }
 
     fn finish(&mut self, end: &End<'_>, held: &mut Held) {
+        held.append(self.entries.take_local());
         if self.linked().beyond > 0 {
             return;
         }
@@ -327,6 +341,8 @@ impl TreeCheck for GinTree {
         let mut forest = Forest::grow(vertices, downs, &self.lost, GIN_ROOT, &mut wrong);
         let sound = forest.siblings(&mut wrong);
         self.check_keys(&forest, &sound, &mut wrong);
+        let bounds = self.bounds.list();
+        self.entries.check(&forest, bounds, &sound, &mut wrong);
         if forest.blind || wrong.any() {
             return;
         }

@@ -55,6 +55,11 @@ impl<T> Records<T> {
         &self.list
     }
 
+    /// The same, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.list.iter_mut()
+    }
+
     /// How many there was no room for: if any, nothing can be concluded.
     #[must_use]
     pub fn beyond(&self) -> u64 {

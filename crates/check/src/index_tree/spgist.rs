@@ -6,13 +6,16 @@
 //! are under way. The first tuple of a chain whose tuples are all gone stays as a dead one
 //! (`vacuumLeafPage`, `access/spgist/spgvacuum.c`). The tuples of a root that is a leaf are no chain
 //! (`addLeafTuple`). Prefixes and labels are not compared.
+//!
+//! The meta page remembers pages with room. It is not logged and may be obsolete, but an insertion reads what it
+//! names (`SpGistGetBuffer`, `access/spgist/spgutils.c`): pages that are there, and none with a fixed place.
 
 use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
 use crate::finding::Place;
 use crate::held::Held;
 use pgfsck_format::access::spgist::{
-    LeafChains, SPGIST_NULL_ROOT, SPGIST_ROOT, SpGistOpaque, TupleState, flags, tuple_state,
+    LeafChains, SPGIST_NULL_ROOT, SPGIST_ROOT, SpGistMeta, SpGistOpaque, TupleState, flags, tuple_state,
 };
 use pgfsck_format::access::{AccessMethod, LinkKind, block_links};
 use pgfsck_format::item::ItemState;
@@ -48,6 +51,8 @@ pub struct SpGistTree {
     targets: Records<Target>,
     /// Whether each of the two roots was seen, and whether it is of the tree of null values.
     roots: [Option<bool>; 2],
+    /// The meta page.
+    meta: Option<SpGistMeta>,
     lost: Lost,
     pages: u64,
 }
@@ -81,6 +86,23 @@ impl SpGistTree {
             nulls,
             needed: needed && !ROOTS.contains(&block),
         });
+    }
+
+    /// The pages that the meta page remembers.
+    fn check_meta(&self, wrong: &mut Wrong<'_, '_>) {
+        let remembered = self.meta.iter().flat_map(|m| m.last_used);
+        let least = SPGIST_NULL_ROOT.0 + 1;
+        let mut bad = remembered
+            .map(|(block, _)| block)
+            .filter(|b| *b != BlockNumber::INVALID && !(least..wrong.blocks()).contains(&b.0));
+        if let Some(block) = bad.next() {
+            wrong.page(
+                BlockNumber(0),
+                "the meta page remembers a page that is none for entries",
+                format_args!("block {block}"),
+                format_args!("none, or a block from {least} to before {}", wrong.blocks()),
+            );
+        }
     }
 
     /// Pages of one tree that lead to pages of the other: named is the page that explains most of it.
@@ -128,6 +150,7 @@ impl TreeCheck for SpGistTree {
         self.pages += 1;
         let opaque = SpGistOpaque::decode(page);
         if opaque.is_meta() {
+            self.meta = SpGistMeta::decode(page).ok();
             return;
         }
         let (block, nulls) = (page.block(), opaque.flags & flags::NULLS != 0);
@@ -174,11 +197,13 @@ impl TreeCheck for SpGistTree {
         for (own, theirs) in self.roots.iter_mut().zip(later.roots) {
             *own = own.or(theirs);
         }
+        self.meta = self.meta.or(later.meta);
         self.lost.merge(later.lost);
         self.pages += later.pages;
     }
 
     fn finish(&mut self, end: &End<'_>, held: &mut Held) {
+        self.check_meta(&mut Wrong::new(end, held));
         if self.linked().beyond > 0 {
             return;
         }
