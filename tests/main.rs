@@ -9,6 +9,7 @@ mod not_stopped;
 mod orphans;
 mod random_flips;
 mod recipes;
+mod recovery;
 mod untouched;
 mod xid;
 mod zoo;

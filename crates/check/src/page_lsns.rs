@@ -18,10 +18,11 @@ use crate::context::{Cx, Stop};
 use crate::finding::{Finding, Place, Severity};
 use crate::recovery::Touch;
 use crate::suspicions::{address, words};
-use crate::wal_evidence::{LsnVerdict, Questions, Stamp, WalEvidence};
+use crate::wal_evidence::{LsnVerdict, Questions, Stamp, Unborn, WalEvidence};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, Lsn, RelFileLocator};
+use pgfsck_volume::VolPath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -71,16 +72,34 @@ impl PageLsns {
     #[must_use]
     pub fn new(cx: &Cx<'_>, control: &ControlFile, about_all: bool) -> Self {
         let mut questions = Questions::default();
+        let next = control.check_point_copy.next_xid.xid();
         if about_all {
             questions.stamps();
+            questions.unborn(Unborn {
+                next,
+                before: control.check_point_copy.redo,
+            });
         }
         let settled = cx.stop == Stop::Clean;
         let recovery = cx.sink.known_recovery().filter(|r| r.is_complete());
         if !settled && recovery.is_none() {
             return Self::default(); // nobody knows what replay will do
         }
+        let log = WalEvidence::gather(cx, control, questions);
+        // Where the checkpoint's record says otherwise, that was said.
+        let said = cx.sink.count(&codes::WAL_CHECKPOINT_RECORD_INVALID) > 0;
+        if let Some(event) = log.unborn().filter(|_| !said) {
+            let message = format!(
+                "nextXid is impossible: before that checkpoint the write-ahead log has a {}",
+                words(&event, cx.fmt.major)
+            );
+            let place = Place::file(VolPath::new("global/pg_control"));
+            let finding = Finding::new(&codes::CONTROL_FIELD_INVALID, place, message);
+            let expect = format!("an id after {}", event.xid);
+            cx.sink.report(finding.values(next, expect));
+        }
         Self {
-            log: WalEvidence::gather(cx, control, questions),
+            log,
             newest: recovery.map_or(Some(control.check_point), |r| Some(r.end)),
             settled,
             ..Self::default()

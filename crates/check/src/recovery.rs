@@ -16,7 +16,8 @@
 //!   whose pages are newer than its log;
 //! - **damage in the middle of the log**, if on a later page a record begins that this log wrote: the page has
 //!   its own address, the record a sound header, a right CRC where it ends on the page, and a link back to a
-//!   record that is not before the last one read. Pages of the same segment count, and the pages of later ones.
+//!   record that is not before the last one read. Pages of the same segment count, and the pages of later ones; so
+//!   does a page of this timeline that was written for a later place: segments are recycled with earlier content.
 //!   What follows on the page itself does not count: the last page is written whole, while others still insert
 //!   into it;
 //! - **the natural end** otherwise: zeros, a recycled segment's older content, a record half written.
@@ -226,7 +227,9 @@ impl Judge<'_, '_> {
         };
         let recovery = match self.check_point(&mut log, &start, Expected::of(label)) {
             Ok(redo) => self.replay(&mut log, &start, redo),
-            Err((outcome, why)) => refused(start.redo, outcome, why),
+            Err((outcome, why)) => self
+                .from_the_one_before(&mut log, &start, &why)
+                .unwrap_or_else(|| refused(start.redo, outcome, why)),
         };
         self.count(&log);
         recovery

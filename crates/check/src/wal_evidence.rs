@@ -65,6 +65,16 @@ pub struct Questions {
     relations: BTreeSet<RelFileLocator>,
     images: BTreeSet<BlockAddress>,
     stamps: bool,
+    unborn: Option<Unborn>,
+}
+
+/// Transactions that cannot be yet: ids from `next` on, in records before an address.
+#[derive(Debug, Clone, Copy)]
+pub struct Unborn {
+    /// The next id to be given out by then.
+    pub next: TransactionId,
+    /// The address.
+    pub before: Lsn,
 }
 
 impl Questions {
@@ -115,6 +125,11 @@ impl Questions {
         }
     }
 
+    /// Is there a record of such a transaction? Answered by [`WalEvidence::unborn`].
+    pub fn unborn(&mut self, unborn: Unborn) {
+        self.unborn = Some(unborn);
+    }
+
     /// Takes over the questions of another part of the audit.
     pub fn merge(&mut self, other: Self) {
         self.sizes.extend(other.sizes);
@@ -124,6 +139,7 @@ impl Questions {
         self.relations.extend(other.relations);
         self.images.extend(other.images);
         self.stamps |= other.stamps;
+        self.unborn = self.unborn.or(other.unborn);
     }
 
     /// Whether nobody asked anything.
@@ -263,6 +279,7 @@ pub struct WalEvidence {
     /// When transactions ended, in microseconds since 2000.
     ends: BTreeMap<TransactionId, i64>,
     stamps: Option<Stamps>,
+    unborn: Option<Event>,
     /// Up to here, pages may carry LSNs that are not their own.
     minimal_until: Lsn,
 }
@@ -398,6 +415,12 @@ impl WalEvidence {
     #[must_use]
     pub fn ended_at(&self, xid: TransactionId) -> Option<i64> {
         self.proof()?.ends.get(&xid).copied()
+    }
+
+    /// The first record of a transaction that cannot be yet.
+    #[must_use]
+    pub fn unborn(&self) -> Option<Event> {
+        self.proof()?.unborn
     }
 
     /// The newest full-page image of a block that no later truncation, drop or creation undoes.

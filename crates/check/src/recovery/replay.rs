@@ -170,6 +170,27 @@ impl Judge<'_, '_> {
         recovery
     }
 
+    /// Reads from a redo point to where no record can be read, which was reported already; `None` if not even the
+    /// first can be.
+    pub(super) fn replay_silently(
+        &self,
+        log: &mut WalLog<'_>,
+        start: &Start,
+        redo: Lsn,
+        reason: String,
+    ) -> Option<Recovery> {
+        let run = self.read(log, start, redo);
+        (run.end > redo).then(|| Recovery {
+            redo,
+            last: run.last,
+            end: run.end,
+            timeline: run.timeline,
+            outcome: Outcome::StopsEarly,
+            reason: Some(reason),
+            touches: run.touches,
+        })
+    }
+
     /// Whether a segment was read that the server has not in its own directory; says which it needs.
     fn is_elsewhere(&self, log: &WalLog<'_>, redo: Lsn, end: Lsn) -> Option<String> {
         let segments = log.segment_of(redo)..=log.segment_of(Lsn(end.0.saturating_sub(1)));
@@ -287,9 +308,7 @@ impl Judge<'_, '_> {
                 Some(self.damaged(log, run, stop, "segments have their full size from the beginning"))
             }
             (None, Behind::Nothing) => None,
-            (None, Behind::Record { at }) => {
-                Some(self.damaged(log, run, stop, &format!("the log goes on at {at}")))
-            }
+            (None, behind) => Some(self.damaged(log, run, stop, &behind.to_string())),
         }
     }
 
@@ -363,8 +382,8 @@ impl Judge<'_, '_> {
         } else {
             Outcome::StopsEarly
         };
-        if let Behind::Record { at } = behind {
-            let what = format!("recovery ends here, before {goal}, though the log goes on at {at}");
+        if behind != Behind::Nothing {
+            let what = format!("recovery ends here, before {goal}, though {behind}");
             self.report_stop(log, run.timeline, stop, (&what, self.severity(log, stop)));
             return (outcome, what);
         }

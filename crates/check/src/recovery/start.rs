@@ -1,7 +1,7 @@
 //! Where recovery begins: backup_label, the timelines and their histories, and the checkpoint's record against
 //! pg_control.
 
-use super::{Expected, Judge, Outcome};
+use super::{Expected, Judge, Outcome, Recovery};
 use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::wal_log::{WalLog, timeline_history};
@@ -126,6 +126,9 @@ impl Judge<'_, '_> {
     /// A timeline's history, oldest ancestor first; `Ok` and empty if there is no file.
     fn history(&self, timeline: TimeLineId) -> Result<Vec<HistoryEntry>, String> {
         let cx = self.cx;
+        if timeline <= TimeLineId(1) {
+            return Ok(Vec::new());
+        }
         let read = timeline_history(cx.volume, cx.fmt, timeline, cx.archives);
         let entries = read.map_err(|e| e.to_string())?.unwrap_or_default();
         match entries.last() {
@@ -144,6 +147,7 @@ impl Judge<'_, '_> {
 
     /// The history of the timeline that the server follows can be read (`readTimeLineHistory`); reports it if not.
     pub(super) fn history_is_sound(&self, timeline: TimeLineId) -> bool {
+        // The first timeline has none, and a file of that name is not read.
         let Err(have) = self.history(timeline) else {
             return true;
         };
@@ -251,15 +255,29 @@ impl Judge<'_, '_> {
         };
         let message = format!("{what}, at {at}, cannot be read: {}", have.0);
         self.report_check_point(log, start, have);
-        // 9.6 and 10 go back to the checkpoint before.
-        Err((
-            if start.before.is_some() && !clean {
-                Outcome::StopsEarly
-            } else {
-                self.refused()
-            },
-            message,
-        ))
+        Err((self.refused(), message))
+    }
+
+    /// 9.6 and 10 go back to the checkpoint before, where the last one cannot be read, and stop where that is.
+    pub(super) fn from_the_one_before(
+        &self,
+        log: &mut WalLog<'_>,
+        start: &Start,
+        why: &str,
+    ) -> Option<Recovery> {
+        let at = start.before?;
+        let id = Some(self.control.system_identifier);
+        let mut reader = WalReader::new(&mut *log, self.cx.fmt, id, at);
+        let raw = reader.next_record().ok()?;
+        let kind = raw.header.record_type();
+        if kind != RecordType::CHECKPOINT_SHUTDOWN && kind != RecordType::CHECKPOINT_ONLINE {
+            return None;
+        }
+        let record = raw.decode().ok()?;
+        let body = CheckPoint::decode(record.main_data, 0, self.cx.fmt).ok()?;
+        drop(reader);
+        let reason = format!("{why}; the server goes back to the checkpoint before, at {at}");
+        self.replay_silently(log, start, body.redo, reason)
     }
 
     fn refused(&self) -> Outcome {

@@ -7,6 +7,7 @@ use pgfsck_format::wal::record::{HEADER_BYTES, RecordHeader, crc};
 use pgfsck_format::wal::{WalSource, WalStop, XLogPageHeader};
 use pgfsck_format::{Lsn, TimeLineId};
 use pgfsck_volume::VolumeError;
+use std::fmt;
 
 /// Bytes that are read at a time.
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -23,6 +24,25 @@ pub(super) enum Behind {
         /// Where.
         at: Lsn,
     },
+    /// A page that this log wrote for a later place. (A recycled segment holds earlier ones.)
+    Misplaced {
+        /// Where.
+        at: Lsn,
+        /// What it says where it is.
+        address: Lsn,
+    },
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing follows"),
+            Self::Record { at } => write!(f, "the log goes on at {at}"),
+            Self::Misplaced { at, address } => {
+                write!(f, "the page of {address} is where that of {at} should be")
+            }
+        }
+    }
 }
 
 /// Looks behind the end: at each page of the same segment and of the next, and at some pages of those after.
@@ -45,6 +65,7 @@ pub(super) fn behind(
         cx,
         control,
         last,
+        end: stop.lsn,
         timeline,
     };
     for segment in first_segment..=newest {
@@ -62,8 +83,8 @@ pub(super) fn behind(
         let begin = segment.saturating_mul(segment_bytes);
         let end = begin.saturating_add(segment_bytes);
         let from = begin.max(first_page.saturating_mul(page_bytes));
-        if let Some(at) = look.segment(log, (from, end), step) {
-            return Behind::Record { at };
+        if let Some(found) = look.segment(log, (from, end), step) {
+            return found;
         }
     }
     Behind::Nothing
@@ -72,13 +93,15 @@ pub(super) fn behind(
 struct Look<'l, 'a> {
     cx: &'l Cx<'a>,
     control: &'l ControlFile,
+    /// Where the last sound record begins, and where the next would.
     last: Lsn,
+    end: Lsn,
     timeline: TimeLineId,
 }
 
 impl Look<'_, '_> {
     /// The first record of this log in part of a segment, `step` bytes from page to page.
-    fn segment(&self, log: &mut WalLog<'_>, (from, end): (u64, u64), step: u64) -> Option<Lsn> {
+    fn segment(&self, log: &mut WalLog<'_>, (from, end): (u64, u64), step: u64) -> Option<Behind> {
         let page_bytes = u64::from(self.cx.fmt.wal_block_size).max(1);
         let dense = step <= page_bytes;
         let mut at = from;
@@ -103,12 +126,11 @@ impl Look<'_, '_> {
         None
     }
 
-    /// The first record that begins on a page, if this log wrote it.
-    fn page(&self, at: Lsn, page: &[u8]) -> Option<Lsn> {
+    /// The first record that begins on a page, if this log wrote it, or that it wrote the page for a later place.
+    fn page(&self, at: Lsn, page: &[u8]) -> Option<Behind> {
         let fmt = self.cx.fmt;
         let header = XLogPageHeader::decode(page, at.0, fmt.order, fmt.max_align).ok()?;
         if header.magic != fmt.version().wal_magic
-            || header.page_address != at
             || header.timeline < self.timeline
             || header.unknown_flags(fmt.major) != 0
             || header
@@ -116,6 +138,12 @@ impl Look<'_, '_> {
                 .is_some_and(|l| l.system_identifier != self.control.system_identifier)
         {
             return None;
+        }
+        let page_bytes = u64::from(fmt.wal_block_size).max(1);
+        if header.page_address != at {
+            let address = header.page_address;
+            let later = address > self.end && address > at && address.0.is_multiple_of(page_bytes);
+            return later.then_some(Behind::Misplaced { at, address });
         }
         let continued = if header.first_is_continuation() {
             fmt.maxalign(header.remaining_bytes as usize)
@@ -134,6 +162,6 @@ impl Look<'_, '_> {
         let crc_is_right = rest
             .get(..bytes)
             .is_none_or(|whole| crc(whole, fmt.order).is_ok_and(|v| v.matches()));
-        (plausible && crc_is_right).then_some(lsn)
+        (plausible && crc_is_right).then_some(Behind::Record { at: lsn })
     }
 }

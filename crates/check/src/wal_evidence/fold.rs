@@ -2,7 +2,8 @@
 
 use super::stamps::Stamps;
 use super::{
-    BlockAddress, BlockStory, Event, Fate, Image, Questions, Reach, RelationStory, Replay, WalEvidence,
+    BlockAddress, BlockStory, Event, Fate, Image, Questions, Reach, RelationStory, Replay, Unborn,
+    WalEvidence,
 };
 use pgfsck_format::control::WalLevel;
 use pgfsck_format::wal::xact::is_preparation;
@@ -24,6 +25,7 @@ pub(super) struct Fold {
     /// Whether `wal_level` is minimal now; `None` before the first record that says so.
     minimal: Option<bool>,
     minimal_at_end: bool,
+    unborn: Option<Unborn>,
 }
 
 impl Fold {
@@ -59,6 +61,7 @@ impl Fold {
             redo,
             minimal: None,
             minimal_at_end,
+            unborn: questions.unborn,
         }
     }
 
@@ -93,6 +96,11 @@ impl Fold {
             RmgrId::STORAGE | RmgrId::DATABASE => self.storage(event, record),
             RmgrId::XLOG => self.parameters(lsn, record),
             _ => {}
+        }
+        if self.unborn.is_some_and(|u| {
+            lsn < u.before && event.xid.is_normal() && !event.xid.precedes(u.next)
+        }) {
+            self.answers.unborn = self.answers.unborn.or(Some(event));
         }
         for block in record.blocks() {
             if let Some(story) = self.answers.relations.get_mut(&block.locator) {

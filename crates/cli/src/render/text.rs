@@ -78,6 +78,20 @@ fn head(out: &mut String, report: &Report) {
             if c.data_checksums { "on" } else { "off" },
         );
     }
+    if let Some(r) = &report.recovery {
+        let _ = writeln!(
+            out,
+            "recovery: from {} to {} on timeline {}: {}{}",
+            r.redo,
+            r.end,
+            r.timeline,
+            r.outcome,
+            r.reason
+                .as_ref()
+                .map(|why| format!(": {}", plain(why)))
+                .unwrap_or_default(),
+        );
+    }
 }
 
 /// The relation, or the file where there is none.
