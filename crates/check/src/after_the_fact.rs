@@ -128,7 +128,9 @@ fn origin(story: &RelationStory, evidence: &WalEvidence, major: Major) -> Option
 
 /// A PostgreSQL timestamp in words.
 fn utc(microseconds: i64) -> Option<String> {
-    let seconds = microseconds.div_euclid(1_000_000).checked_add(POSTGRES_EPOCH)?;
+    let seconds = microseconds
+        .div_euclid(1_000_000)
+        .checked_add(POSTGRES_EPOCH)?;
     let time = jiff::Timestamp::from_second(seconds).ok()?;
     Some(time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }

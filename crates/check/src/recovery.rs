@@ -220,7 +220,8 @@ impl Judge<'_, '_> {
             let why = "the timelines contradict each other".to_owned();
             return refused(start.redo, Outcome::Refused, why);
         }
-        let Ok(mut log) = WalLog::list(self.cx.volume, self.cx.fmt, start.target, self.cx.archives) else {
+        let Ok(mut log) = WalLog::list(self.cx.volume, self.cx.fmt, start.target, self.cx.archives)
+        else {
             let why = "there is no write-ahead log".to_owned();
             self.report_missing(start.check_point, start.timeline, "the checkpoint");
             return refused(start.redo, self.wish.without(), why);
@@ -261,8 +262,8 @@ impl Judge<'_, '_> {
         let path = self.segment(timeline, at);
         let name = path.split_last().1.to_string_lossy().into_owned();
         let message = format!("the segment that holds {what} ({at}) is not there");
-        let finding =
-            Finding::new(&codes::WAL_SEGMENT_MISSING, Place::file(path), message).values("no file", name);
+        let finding = Finding::new(&codes::WAL_SEGMENT_MISSING, Place::file(path), message)
+            .values("no file", name);
         self.cx.sink.report(finding.severity(self.wish.missing()));
     }
 
@@ -321,7 +322,10 @@ fn kind(end: WalEnd, there: bool) -> (&'static Problem, &'static str) {
         WalEnd::SystemIdentifier { .. } => {
             (&codes::WAL_SYSID_MISMATCH, "a segment of this cluster")
         }
-        WalEnd::TimeLine { .. } => (&codes::WAL_TIMELINE_BROKEN, "a timeline that does not go back"),
+        WalEnd::TimeLine { .. } => (
+            &codes::WAL_TIMELINE_BROKEN,
+            "a timeline that does not go back",
+        ),
         WalEnd::Magic { .. }
         | WalEnd::Flags { .. }
         | WalEnd::Geometry { .. }

@@ -109,7 +109,11 @@ impl Suspicions {
         });
         after_the_fact::conclude(cx, held, &evidence);
         let nothing = WalEvidence::default();
-        let settled = if cx.stop == Stop::Clean { &evidence } else { &nothing };
+        let settled = if cx.stop == Stop::Clean {
+            &evidence
+        } else {
+            &nothing
+        };
         all.into_iter()
             .filter_map(|s| judge(s, settled, cx.fmt.major))
             .for_each(|f| cx.sink.report_final(f));

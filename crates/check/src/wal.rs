@@ -46,7 +46,10 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile) -> Log {
         }
         Err(e) => {
             unreadable(cx.sink, Place::file(dir), &e);
-            return Log { bytes, recovery: None };
+            return Log {
+                bytes,
+                recovery: None,
+            };
         }
     }
     let judged = cx.stop != Stop::Clean || is_whole(cx, control, &segments);

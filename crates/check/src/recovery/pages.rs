@@ -83,7 +83,9 @@ impl Recovery {
                 finding.advice("Nothing: the write-ahead log drops the page.")
             }
             // The server reads damaged pages of the maps as zeros.
-            _ if !self.is_complete() || matches!(at.fork, ForkNumber::Fsm | ForkNumber::Vm) => finding,
+            _ if !self.is_complete() || matches!(at.fork, ForkNumber::Fsm | ForkNumber::Vm) => {
+                finding
+            }
             Some(Touch::Changed(lsn)) if is_unreadable(&finding) => {
                 finding.severity = finding.problem.severity;
                 finding.message = format!(

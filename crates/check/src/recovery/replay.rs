@@ -209,9 +209,11 @@ impl Judge<'_, '_> {
         );
         let name = first.name.to_string();
         let expect = self.dir.join(&name);
-        self.cx
-            .sink
-            .report(finding.values(log.shown(first), expect).severity(Severity::Note));
+        self.cx.sink.report(
+            finding
+                .values(log.shown(first), expect)
+                .severity(Severity::Note),
+        );
         Some(message)
     }
 
@@ -264,17 +266,16 @@ impl Judge<'_, '_> {
         run: &Run,
     ) -> Option<(Outcome, String)> {
         if let Some((at, have, expect)) = &run.refused {
-            let message = format!("the record at {at} leads to a timeline that is not this cluster's");
+            let message =
+                format!("the record at {at} leads to a timeline that is not this cluster's");
             let finding = Finding::new(
                 &codes::WAL_TIMELINE_BROKEN,
                 self.place(log, run.timeline, *at),
                 message,
             );
-            self.cx.sink.report(
-                finding
-                    .values(have, expect)
-                    .severity(self.wish.damaged()),
-            );
+            self.cx
+                .sink
+                .report(finding.values(have, expect).severity(self.wish.damaged()));
             return Some((Outcome::Refused, format!("the timeline breaks at {at}")));
         }
         let stop = run.stop.as_ref()?;
@@ -299,14 +300,24 @@ impl Judge<'_, '_> {
         let behind = tail::behind(log, self.cx, self.control, run.last, stop, run.timeline);
         let unreached = self.unreached(start, run);
         match (unreached, behind) {
-            (Some(goal), behind) => Some(self.not_consistent(log, start, run, stop, (goal, behind))),
+            (Some(goal), behind) => {
+                Some(self.not_consistent(log, start, run, stop, (goal, behind)))
+            }
             (None, Behind::Nothing) if run.end <= start.check_point => {
                 // The checkpoint's own record was read, so the log goes at least that far.
-                Some(self.damaged(log, run, stop, &format!("the log has the checkpoint at {}", start.check_point)))
+                Some(self.damaged(
+                    log,
+                    run,
+                    stop,
+                    &format!("the log has the checkpoint at {}", start.check_point),
+                ))
             }
-            (None, Behind::Nothing) if self.is_cut(log, stop) => {
-                Some(self.damaged(log, run, stop, "segments have their full size from the beginning"))
-            }
+            (None, Behind::Nothing) if self.is_cut(log, stop) => Some(self.damaged(
+                log,
+                run,
+                stop,
+                "segments have their full size from the beginning",
+            )),
             (None, Behind::Nothing) => None,
             (None, behind) => Some(self.damaged(log, run, stop, &behind.to_string())),
         }
@@ -314,8 +325,10 @@ impl Judge<'_, '_> {
 
     /// Whether the file of the segment where reading stopped is there and ends before.
     fn is_cut(&self, log: &WalLog<'_>, stop: &WalStop<VolumeError>) -> bool {
-        matches!(stop.why, StopReason::End(pgfsck_format::wal::WalEnd::NoBytes))
-            && log.file_of(log.segment_of(stop.place)).is_some()
+        matches!(
+            stop.why,
+            StopReason::End(pgfsck_format::wal::WalEnd::NoBytes)
+        ) && log.file_of(log.segment_of(stop.place)).is_some()
     }
 
     /// How bad it is that reading stopped there.
@@ -358,8 +371,12 @@ impl Judge<'_, '_> {
     /// What must be reached and is not.
     fn unreached(&self, start: &Start, run: &Run) -> Option<String> {
         let goal = start.goal;
-        if goal.backup_of != Lsn::INVALID && !run.backup_ended && (goal.always || self.wish.archive) {
-            return Some(format!("the end of the backup that began at {}", goal.backup_of));
+        if goal.backup_of != Lsn::INVALID && !run.backup_ended && (goal.always || self.wish.archive)
+        {
+            return Some(format!(
+                "the end of the backup that began at {}",
+                goal.backup_of
+            ));
         }
         (run.end < goal.at).then(|| format!("{}, the minimum recovery point", goal.at))
     }
@@ -407,7 +424,11 @@ impl Judge<'_, '_> {
             .values(format!("the log up to {}", run.end), goal)
             .severity(severity);
         self.cx.sink.report(finding);
-        let outcome = if severity == Severity::Note { Outcome::NeedsArchive } else { outcome };
+        let outcome = if severity == Severity::Note {
+            Outcome::NeedsArchive
+        } else {
+            outcome
+        };
         (outcome, why)
     }
 }
@@ -417,26 +438,25 @@ impl Run {
     fn timeline(&mut self, record: &Record<'_>, start: &Start) -> Result<(), (String, String)> {
         let kind = record.record_type();
         let fmt = record.format();
-        let (new, previous) = if kind == RecordType::CHECKPOINT_SHUTDOWN
-            || kind == RecordType::CHECKPOINT_ONLINE
-        {
-            let Ok(c) = CheckPoint::decode(record.main_data, 0, fmt) else {
+        let (new, previous) =
+            if kind == RecordType::CHECKPOINT_SHUTDOWN || kind == RecordType::CHECKPOINT_ONLINE {
+                let Ok(c) = CheckPoint::decode(record.main_data, 0, fmt) else {
+                    return Ok(());
+                };
+                (c.this_timeline, c.prev_timeline)
+            } else if kind == RecordType::END_OF_RECOVERY {
+                // xl_end_of_recovery: end_time, ThisTimeLineID, PrevTimeLineID.
+                let word = |at: usize| {
+                    let bytes = record.main_data.get(at..)?.first_chunk::<4>()?;
+                    Some(TimeLineId(fmt.order.u32(*bytes)))
+                };
+                let (Some(new), Some(previous)) = (word(8), word(12)) else {
+                    return Ok(());
+                };
+                (new, previous)
+            } else {
                 return Ok(());
             };
-            (c.this_timeline, c.prev_timeline)
-        } else if kind == RecordType::END_OF_RECOVERY {
-            // xl_end_of_recovery: end_time, ThisTimeLineID, PrevTimeLineID.
-            let word = |at: usize| {
-                let bytes = record.main_data.get(at..)?.first_chunk::<4>()?;
-                Some(TimeLineId(fmt.order.u32(*bytes)))
-            };
-            let (Some(new), Some(previous)) = (word(8), word(12)) else {
-                return Ok(());
-            };
-            (new, previous)
-        } else {
-            return Ok(());
-        };
         if new == self.timeline {
             return Ok(());
         }

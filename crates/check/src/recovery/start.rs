@@ -141,8 +141,7 @@ impl Judge<'_, '_> {
     }
 
     fn history_path(&self, timeline: TimeLineId) -> VolPath {
-        self.dir
-            .join(WalFileName::History(timeline).to_string())
+        self.dir.join(WalFileName::History(timeline).to_string())
     }
 
     /// The history of the timeline that the server follows can be read (`readTimeLineHistory`); reports it if not.
@@ -152,7 +151,8 @@ impl Judge<'_, '_> {
             return true;
         };
         let place = Place::file(self.history_path(timeline));
-        let message = "the history of the cluster's timeline cannot be read: the server refuses to start";
+        let message =
+            "the history of the cluster's timeline cannot be read: the server refuses to start";
         let finding = Finding::new(&codes::WAL_TIMELINE_BROKEN, place, message);
         let expect = "lines of a timeline, a tab and a place in the log, in growing order";
         self.cx.sink.report(finding.values(have, expect));
@@ -211,13 +211,19 @@ impl Judge<'_, '_> {
         };
         if log.file_of(log.segment_of(at)).is_none() {
             self.report_missing(at, start.timeline, what);
-            return Err((self.wish.without(), format!("the segment of {what} is missing")));
+            return Err((
+                self.wish.without(),
+                format!("the segment of {what} is missing"),
+            ));
         }
         let id = Some(self.control.system_identifier);
         let mut reader = WalReader::new(&mut *log, self.cx.fmt, id, at);
         let have = match reader.next_record() {
             Err(stop) => {
-                let segment = Lsn(at.0 - at.0.checked_rem(u64::from(self.cx.fmt.wal_segment_bytes)).unwrap_or(0));
+                let segment = Lsn(at.0
+                    - at.0
+                        .checked_rem(u64::from(self.cx.fmt.wal_segment_bytes))
+                        .unwrap_or(0));
                 drop(reader);
                 if stop.place == segment || matches!(stop.why, StopReason::Source(_)) {
                     let what = format!("the segment that holds {what} ({at}) is not one");
@@ -225,7 +231,9 @@ impl Judge<'_, '_> {
                     return Err((self.refused(), format!("{what}, at {at}, cannot be read")));
                 }
                 match stop.why {
-                    StopReason::End(end) => (end.to_string(), "the record of a checkpoint".to_owned()),
+                    StopReason::End(end) => {
+                        (end.to_string(), "the record of a checkpoint".to_owned())
+                    }
                     StopReason::Source(e) => (e.to_string(), String::new()),
                 }
             }
@@ -304,8 +312,17 @@ impl Judge<'_, '_> {
         Err((self.wish.without(), why))
     }
 
-    fn report_check_point(&self, log: &WalLog<'_>, start: &Start, (have, expect): (String, String)) {
-        let who = if self.wish.label { "backup_label" } else { "pg_control" };
+    fn report_check_point(
+        &self,
+        log: &WalLog<'_>,
+        start: &Start,
+        (have, expect): (String, String),
+    ) {
+        let who = if self.wish.label {
+            "backup_label"
+        } else {
+            "pg_control"
+        };
         let message = format!(
             "the last checkpoint, at {}, is not in the log as {who} has it",
             start.check_point
@@ -353,7 +370,10 @@ fn fields(c: &CheckPoint) -> [(&'static str, String); 18] {
         ("PrevTimeLineID", c.prev_timeline.to_string()),
         ("fullPageWrites", format!("{:?}", c.full_page_writes)),
         ("wal_level", format!("{:?}", c.wal_level)),
-        ("logicalDecodingEnabled", format!("{:?}", c.logical_decoding)),
+        (
+            "logicalDecodingEnabled",
+            format!("{:?}", c.logical_decoding),
+        ),
         ("nextXid", c.next_xid.to_string()),
         ("nextOid", c.next_oid.to_string()),
         ("nextMulti", c.next_multi.to_string()),

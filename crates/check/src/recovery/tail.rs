@@ -112,7 +112,10 @@ impl Look<'_, '_> {
             buffer.resize(want, 0);
             let got = log.read(Lsn(at), &mut buffer).ok()?;
             let chunk = buffer.get(..got)?;
-            for (page, n) in chunk.chunks_exact(self.cx.fmt.wal_block_size as usize).zip(0_u64..) {
+            for (page, n) in chunk
+                .chunks_exact(self.cx.fmt.wal_block_size as usize)
+                .zip(0_u64..)
+            {
                 let address = at.saturating_add(n.saturating_mul(page_bytes));
                 if let Some(found) = self.page(Lsn(address), page) {
                     return Some(found);

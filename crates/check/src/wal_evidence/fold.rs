@@ -97,9 +97,10 @@ impl Fold {
             RmgrId::XLOG => self.parameters(lsn, record),
             _ => {}
         }
-        if self.unborn.is_some_and(|u| {
-            lsn < u.before && event.xid.is_normal() && !event.xid.precedes(u.next)
-        }) {
+        if self
+            .unborn
+            .is_some_and(|u| lsn < u.before && event.xid.is_normal() && !event.xid.precedes(u.next))
+        {
             self.answers.unborn = self.answers.unborn.or(Some(event));
         }
         for block in record.blocks() {
