@@ -121,10 +121,10 @@ struct Wish {
 
 impl Wish {
     fn of(cx: &Cx<'_>) -> Self {
-        let there = |name: &&str| cx.volume.open(&VolPath::new(name)).is_ok();
+        let there = |name: &str| cx.volume.open(&VolPath::new(name)).is_ok();
         Self {
-            archive: SIGNALS.iter().any(|f| there(f)),
-            label: there(&"backup_label"),
+            archive: SIGNALS.into_iter().any(there),
+            label: there("backup_label"),
         }
     }
 
@@ -229,7 +229,7 @@ impl Judge<'_, '_> {
         let recovery = match self.check_point(&mut log, &start, Expected::of(label)) {
             Ok(redo) => self.replay(&mut log, &start, redo),
             Err((outcome, why)) => self
-                .from_the_one_before(&mut log, &start, &why)
+                .go_back(&mut log, &start, &why)
                 .unwrap_or_else(|| refused(start.redo, outcome, why)),
         };
         self.count(&log);
@@ -324,7 +324,7 @@ fn kind(end: WalEnd, there: bool) -> (&'static Problem, &'static str) {
         }
         WalEnd::TimeLine { .. } => (
             &codes::WAL_TIMELINE_BROKEN,
-            "a timeline that does not go back",
+            "a timeline of this log, not before that of the last page",
         ),
         WalEnd::Magic { .. }
         | WalEnd::Flags { .. }

@@ -10,7 +10,8 @@ use crate::wal_evidence::BlockAddress;
 use crate::wal_log::WalLog;
 use pgfsck_format::control::CheckPoint;
 use pgfsck_format::wal::{
-    BlockRef, Record, RecordType, StopReason, StorageChange, TransactionEnd, WalReader, WalStop,
+    BlockRef, Record, RecordType, StopReason, StorageChange, TransactionEnd, WalEnd, WalReader,
+    WalStop,
 };
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Oid, RelFileLocator, TimeLineId};
 use pgfsck_volume::{VolPath, VolumeError};
@@ -180,7 +181,7 @@ impl Judge<'_, '_> {
         reason: String,
     ) -> Option<Recovery> {
         let run = self.read(log, start, redo);
-        (run.end > redo).then(|| Recovery {
+        (run.end > redo).then_some(Recovery {
             redo,
             last: run.last,
             end: run.end,
@@ -227,6 +228,12 @@ impl Judge<'_, '_> {
             stop: None,
             refused: None,
         };
+        let ancestors = self.history(start.target).unwrap_or_default();
+        let known: Vec<TimeLineId> = ancestors
+            .iter()
+            .map(|e| e.timeline)
+            .chain([start.target])
+            .collect();
         let id = Some(self.control.system_identifier);
         let mut reader = WalReader::new(log, self.cx.fmt, id, redo);
         let mut records = 0_u32;
@@ -238,6 +245,20 @@ impl Judge<'_, '_> {
                     return run;
                 }
             };
+            // A server takes a page of a timeline that is not in its history for the end (ReadRecord).
+            if !known.contains(&raw.timeline) {
+                let page_bytes = u64::from(self.cx.fmt.wal_block_size).max(1);
+                let last_byte = raw.end.0.saturating_sub(1);
+                run.stop = Some(WalStop {
+                    lsn: raw.lsn,
+                    place: Lsn(last_byte - last_byte.checked_rem(page_bytes).unwrap_or(0)),
+                    why: StopReason::End(WalEnd::TimeLine {
+                        have: raw.timeline,
+                        before: run.timeline,
+                    }),
+                });
+                return run;
+            }
             (run.last, run.end) = (raw.lsn, raw.end);
             if let Ok(record) = raw.decode() {
                 if let Err((have, expect)) = run.timeline(&record, start) {
@@ -325,10 +346,8 @@ impl Judge<'_, '_> {
 
     /// Whether the file of the segment where reading stopped is there and ends before.
     fn is_cut(&self, log: &WalLog<'_>, stop: &WalStop<VolumeError>) -> bool {
-        matches!(
-            stop.why,
-            StopReason::End(pgfsck_format::wal::WalEnd::NoBytes)
-        ) && log.file_of(log.segment_of(stop.place)).is_some()
+        matches!(stop.why, StopReason::End(WalEnd::NoBytes))
+            && log.file_of(log.segment_of(stop.place)).is_some()
     }
 
     /// How bad it is that reading stopped there.

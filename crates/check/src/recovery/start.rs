@@ -124,7 +124,7 @@ impl Judge<'_, '_> {
     }
 
     /// A timeline's history, oldest ancestor first; `Ok` and empty if there is no file.
-    fn history(&self, timeline: TimeLineId) -> Result<Vec<HistoryEntry>, String> {
+    pub(super) fn history(&self, timeline: TimeLineId) -> Result<Vec<HistoryEntry>, String> {
         let cx = self.cx;
         if timeline <= TimeLineId(1) {
             return Ok(Vec::new());
@@ -267,7 +267,7 @@ impl Judge<'_, '_> {
     }
 
     /// 9.6 and 10 go back to the checkpoint before, where the last one cannot be read, and stop where that is.
-    pub(super) fn from_the_one_before(
+    pub(super) fn go_back(
         &self,
         log: &mut WalLog<'_>,
         start: &Start,
