@@ -206,9 +206,15 @@ impl Judge<'_, '_> {
             return;
         }
         let start = Start::of_control(self.control);
-        if let Ok(mut log) = WalLog::list(self.cx.volume, self.cx.fmt, timeline, self.cx.archives) {
-            let _ = self.check_point(&mut log, &start, Expected::CleanStop);
-            self.count(&log);
+        match WalLog::list(self.cx.volume, self.cx.fmt, timeline, self.cx.archives) {
+            Ok(mut log) => {
+                let _ = self.check_point(&mut log, &start, Expected::CleanStop);
+                self.count(&log);
+            }
+            Err(VolumeError::NotFound) => {
+                self.report_missing(start.check_point, timeline, "the last checkpoint");
+            }
+            Err(_) => {} // said when the directory was listed
         }
     }
 

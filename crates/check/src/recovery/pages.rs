@@ -112,3 +112,35 @@ impl Recovery {
         matches!(self.outcome, Outcome::Succeeds | Outcome::StopsEarly)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgfsck_format::{BlockNumber, RelFileNumber};
+    use pgfsck_volume::VolPath;
+
+    #[test]
+    fn a_files_path_names_its_relation() {
+        let of = |path: &str| {
+            let at = address(&Place {
+                block: Some(BlockNumber(7)),
+                ..Place::file(VolPath::new(path))
+            })?;
+            let l = at.locator;
+            Some((l.tablespace.0, l.database.0, l.number, at.fork, at.block.0))
+        };
+        let number = RelFileNumber;
+        let main = ForkNumber::Main;
+        assert_eq!(
+            of("base/5/16384.1"),
+            Some((1663, 5, number(16384), main, 7))
+        );
+        assert_eq!(of("global/1262"), Some((1664, 0, number(1262), main, 7)));
+        assert_eq!(
+            of("pg_tblspc/16385/PG_17_202406281/5/16390_vm"),
+            Some((16385, 5, number(16390), ForkNumber::Vm, 7))
+        );
+        assert_eq!(of("base/5/t3_16384"), None);
+        assert_eq!(of("pg_wal/000000010000000000000001"), None);
+    }
+}

@@ -339,6 +339,15 @@ impl Judge<'_, '_> {
                 stop,
                 "segments have their full size from the beginning",
             )),
+            // Segments are made and recycled into the first free number (InstallXLogFileSegment): there are no gaps.
+            (None, Behind::Nothing) if !self.wish.archive && self.is_gap(log, stop) => {
+                Some(self.damaged(
+                    log,
+                    run,
+                    stop,
+                    "there are segments behind it, and no server leaves a gap",
+                ))
+            }
             (None, Behind::Nothing) => None,
             (None, behind) => Some(self.damaged(log, run, stop, &behind.to_string())),
         }
@@ -348,6 +357,12 @@ impl Judge<'_, '_> {
     fn is_cut(&self, log: &WalLog<'_>, stop: &WalStop<VolumeError>) -> bool {
         matches!(stop.why, StopReason::End(WalEnd::NoBytes))
             && log.file_of(log.segment_of(stop.place)).is_some()
+    }
+
+    /// Whether the segment where reading stopped is not there, and later ones are.
+    fn is_gap(&self, log: &WalLog<'_>, stop: &WalStop<VolumeError>) -> bool {
+        let segment = log.segment_of(stop.place);
+        log.file_of(segment).is_none() && log.newest().is_some_and(|newest| newest > segment)
     }
 
     /// How bad it is that reading stopped there.
