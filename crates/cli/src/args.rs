@@ -310,6 +310,10 @@ pub enum WalCommand {
     List(WalListArgs),
     /// Count records and bytes by type, as pg_waldump --stats=record does.
     Stats(WalStatsArgs),
+    /// List every record that touched one block, with the LSN that the page then got.
+    Pages(WalPagesArgs),
+    /// Write the full-page image of a block into a file.
+    Image(WalImageArgs),
 }
 
 /// How records are printed.
@@ -371,6 +375,9 @@ pub struct WalRecordsArgs {
     /// Only records that refer to this block.
     #[arg(short = 'B', long, value_name = "N")]
     pub block: Option<u32>,
+    /// Only records with full-page images (of such blocks).
+    #[arg(short = 'w', long)]
+    pub fullpage: bool,
     /// At most so many records.
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
@@ -403,6 +410,57 @@ pub struct WalStatsArgs {
     /// How to print them.
     #[arg(long, value_enum, default_value = "text")]
     pub format: ListFormat,
+}
+
+/// A block of a relation.
+#[derive(Debug, Args)]
+pub struct BlockArgs {
+    /// The relation.
+    #[arg(short = 'R', long, value_name = "TABLESPACE/DATABASE/RELFILENODE", value_parser = parse_locator)]
+    pub relation: RelFileLocator,
+    /// Its fork.
+    #[arg(short = 'F', long, value_enum, default_value = "main")]
+    pub fork: ForkArg,
+    /// The block, counted over all segments.
+    #[arg(short = 'B', long, value_name = "N")]
+    pub block: u32,
+}
+
+/// Arguments of `wal pages`.
+#[derive(Debug, Args)]
+pub struct WalPagesArgs {
+    #[command(flatten)]
+    pub input: WalInput,
+    #[command(flatten)]
+    pub block: BlockArgs,
+    /// Begin with the first record at or after this LSN.
+    #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
+    pub start: Option<Lsn>,
+    /// End before the first record at or after this LSN.
+    #[arg(short = 'e', long, value_name = "LSN", value_parser = parse_lsn)]
+    pub end: Option<Lsn>,
+    /// How to print them.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// Arguments of `wal image`.
+#[derive(Debug, Args)]
+pub struct WalImageArgs {
+    #[command(flatten)]
+    pub input: WalInput,
+    #[command(flatten)]
+    pub block: BlockArgs,
+    /// Where the record begins that has the image.
+    #[arg(long, value_name = "LSN", value_parser = parse_lsn)]
+    pub lsn: Lsn,
+    /// The file to write: a new one, outside the data directory and the archives.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Write the page as it lies in the record, as pg_waldump --save-fullpage does. Without this it gets the LSN and
+    /// the checksum that recovery gives it.
+    #[arg(long)]
+    pub as_logged: bool,
 }
 
 /// Arguments of `explain`.

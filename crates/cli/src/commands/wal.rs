@@ -3,7 +3,9 @@
 //! The log is the one that ends on the timeline of the last checkpoint, with what is there of its
 //! ancestors. A reached end is not an error; a log that breaks off before the last checkpoint is.
 
+mod image;
 mod list;
+mod pages;
 mod records;
 mod stats;
 
@@ -16,6 +18,7 @@ use pgfsck_format::control::ControlFile;
 use pgfsck_format::wal::{RawRecord, StopReason, WalEnd, WalReader};
 use pgfsck_format::{ClusterFormat, Lsn};
 use pgfsck_volume::{Directory, VolPath, Volume};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Runs one of the commands.
@@ -24,6 +27,8 @@ pub fn run(args: &WalArgs) -> anyhow::Result<ExitCode> {
         WalCommand::Records(args) => records::run(args),
         WalCommand::List(args) => list::run(args),
         WalCommand::Stats(args) => stats::run(args),
+        WalCommand::Pages(args) => pages::run(args),
+        WalCommand::Image(args) => image::run(args),
     }
 }
 
@@ -31,6 +36,8 @@ pub fn run(args: &WalArgs) -> anyhow::Result<ExitCode> {
 struct Places {
     volume: Directory,
     archives: Vec<Directory>,
+    /// Where tablespaces were moved to, by -T.
+    mapped: Vec<PathBuf>,
 }
 
 impl Places {
@@ -39,6 +46,9 @@ impl Places {
         Ok(Self {
             volume: open(&input.data, input.datadir.as_deref())?,
             archives: open_archives(&input.archives)?,
+            mapped: (input.data.tablespace_mapping.iter())
+                .map(|m| m.new.clone())
+                .collect(),
         })
     }
 }

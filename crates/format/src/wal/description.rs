@@ -228,8 +228,9 @@ fn slashes(l: RelFileLocator) -> String {
 const DAY_US: i64 = 86_400_000_000;
 
 /// A time of PostgreSQL, microseconds since 2000, as pg_waldump prints it (`timestamptz_to_str`,
-/// `timestamptz.c` of bin/pg_waldump), in UTC.
-fn time(us: i64) -> String {
+/// `compat.c` of bin/pg_waldump), in UTC.
+#[must_use]
+pub fn time(us: i64) -> String {
     let (days, of_day) = (us.div_euclid(DAY_US), us.rem_euclid(DAY_US));
     let (year, month, day) = civil(days);
     let seconds = of_day / 1_000_000;

@@ -90,6 +90,16 @@ impl RecordType {
         }
     }
 
+    /// The type without what its resource manager keeps beside it: Transaction has a flag in the highest bit
+    /// (`XLOG_XACT_HAS_INFO`), which makes no other type.
+    #[must_use]
+    pub fn without_flags(self) -> Self {
+        match self.rmgr {
+            RmgrId::TRANSACTION => Self::new(self.rmgr, self.code & 0x7F),
+            _ => self,
+        }
+    }
+
     /// Whether the server surely sets `pd_lsn` of every block that such a record lists; of some records
     /// it depends.
     #[must_use]

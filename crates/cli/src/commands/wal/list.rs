@@ -160,8 +160,15 @@ fn text(segments: &[Segment], ended: Ended) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "{:<32} {:>8} {:<10} {:<17} {:<17} {:<17} {:>9}",
-        "Segment", "Timeline", "State", "Start", "First record", "Last record", "Records"
+        "{:<32} {:>8} {:<10} {:<20} {:<17} {:<17} {:<17} {:>9}",
+        "Segment",
+        "Timeline",
+        "State",
+        "System identifier",
+        "Start",
+        "First record",
+        "Last record",
+        "Records"
     );
     for s in segments {
         let file = match s.file.archive {
@@ -170,10 +177,13 @@ fn text(segments: &[Segment], ended: Ended) -> String {
         };
         let _ = writeln!(
             out,
-            "{:<32} {:>8} {:<10} {:<17} {:<17} {:<17} {:>9}",
+            "{:<32} {:>8} {:<10} {:<20} {:<17} {:<17} {:<17} {:>9}",
             plain(&file),
             s.file.name.timeline,
             s.state.name(),
+            s.header
+                .and_then(|h| h.long)
+                .map_or_else(|| "-".to_owned(), |l| l.system_identifier.to_string()),
             lsn(s.start),
             lsn(s.records.map(|r| r.first)),
             lsn(s.records.map(|r| r.last)),

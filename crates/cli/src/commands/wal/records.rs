@@ -2,8 +2,8 @@
 
 use super::{Places, Wal};
 use crate::args::{WalFormat, WalRecordsArgs};
-use pgfsck_format::wal::description::describe;
-use pgfsck_format::wal::{BlockRef, Record};
+use pgfsck_format::wal::description::{describe, time};
+use pgfsck_format::wal::{BlockRef, Record, StorageChange, TransactionEnd};
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Major, RelFileLocator, TransactionId};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -20,6 +20,7 @@ pub fn run(args: &WalRecordsArgs) -> anyhow::Result<ExitCode> {
         relation: args.relation,
         fork: args.fork.map(Into::into),
         block: args.block.map(BlockNumber),
+        full_page: args.fullpage,
     };
     let major = wal.fmt.major;
     let mut left = args.limit.unwrap_or(u64::MAX);
@@ -49,6 +50,8 @@ struct Filter {
     relation: Option<RelFileLocator>,
     fork: Option<ForkNumber>,
     block: Option<BlockNumber>,
+    /// Only records with a full-page image of such a block.
+    full_page: bool,
 }
 
 impl Filter {
@@ -62,18 +65,19 @@ impl Filter {
     }
 
     fn asks_for_blocks(&self) -> bool {
-        self.relation.is_some() || self.fork.is_some() || self.block.is_some()
+        self.relation.is_some() || self.fork.is_some() || self.block.is_some() || self.full_page
     }
 
     fn is_wanted(&self, block: &BlockRef<'_>) -> bool {
         self.relation.is_none_or(|r| r == block.locator)
             && self.fork.is_none_or(|f| block.fork() == Some(f))
             && self.block.is_none_or(|b| b == block.block)
+            && (!self.full_page || block.image.is_some())
     }
 }
 
 /// `tablespace/database/number`.
-fn relation(locator: RelFileLocator) -> String {
+pub(super) fn relation(locator: RelFileLocator) -> String {
     format!(
         "{}/{}/{}",
         locator.tablespace, locator.database, locator.number
@@ -118,7 +122,7 @@ pub fn text(lsn: Lsn, record: &Record<'_>, major: Major) -> String {
 }
 
 /// `%X/%08X`, as pg_waldump prints it in this place.
-fn wide(lsn: Lsn) -> String {
+pub(super) fn wide(lsn: Lsn) -> String {
     format!("{:X}/{:08X}", lsn.0 >> 32, lsn.0 & 0xFFFF_FFFF)
 }
 
@@ -127,7 +131,7 @@ pub fn json(lsn: Lsn, record: &Record<'_>, major: Major) -> Value {
     let header = record.header;
     let kind = record.record_type();
     let blocks: Vec<Value> = record.blocks().map(|b| block_json(&b)).collect();
-    json!({
+    let mut out = json!({
         "lsn": lsn.to_string(),
         "prev": header.prev.to_string(),
         "rmgr": kind.rmgr.name(),
@@ -137,7 +141,48 @@ pub fn json(lsn: Lsn, record: &Record<'_>, major: Major) -> Value {
         "total_length": header.total_bytes,
         "description": describe(record).trim_end(),
         "blocks": blocks,
-    })
+    });
+    if let Some(Ok(end)) = TransactionEnd::decode(record) {
+        out["transaction"] = json!({
+            "xid": end.xid.0,
+            "committed": end.committed,
+            "time": time(end.time),
+            "subtransactions": end.subtransactions.iter().map(|x| x.0).collect::<Vec<_>>(),
+            "dropped": end.dropped.iter().map(|l| relation(*l)).collect::<Vec<_>>(),
+        });
+    }
+    if let Some(Ok(change)) = StorageChange::decode(record) {
+        out["storage"] = storage(&change);
+    }
+    out
+}
+
+/// What a record does to files.
+fn storage(change: &StorageChange) -> Value {
+    match change {
+        StorageChange::Create { locator, fork } => {
+            json!({"create": relation(*locator), "fork": fork.map(ForkNumber::name)})
+        }
+        StorageChange::Truncate { locator, blocks } => {
+            json!({"truncate": relation(*locator), "blocks": blocks.map(|b| b.0)})
+        }
+        StorageChange::CreateDatabase {
+            database,
+            tablespace,
+            template,
+        } => json!({
+            "create_database": database.0,
+            "tablespace": tablespace.0,
+            "template": template.map(|t| t.0.0),
+        }),
+        StorageChange::DropDatabase {
+            database,
+            tablespaces,
+        } => json!({
+            "drop_database": database.0,
+            "tablespaces": tablespaces.iter().map(|t| t.0).collect::<Vec<_>>(),
+        }),
+    }
 }
 
 fn block_json(block: &BlockRef<'_>) -> Value {

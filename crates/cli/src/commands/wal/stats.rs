@@ -63,7 +63,8 @@ impl Stats {
             record_bytes: u64::from(record.bytes_without_images()),
             image_bytes: u64::from(record.image_bytes),
         };
-        self.types.entry(record.record_type()).or_default().add(one);
+        let kind = record.record_type().without_flags();
+        self.types.entry(kind).or_default().add(one);
         self.range = Some((self.range.map_or(lsn, |r| r.0), end));
     }
 
@@ -73,17 +74,13 @@ impl Stats {
         total
     }
 
-    /// By name; Transaction's types with and without a flag share theirs.
+    /// With their names, in the order of their numbers.
     fn named(&self, major: Major) -> Vec<(String, String, Count)> {
-        let mut out: Vec<(String, String, Count)> = Vec::new();
-        for (kind, count) in &self.types {
+        let named = |(kind, count): (&RecordType, &Count)| {
             let (rmgr, name) = (kind.rmgr.name(), kind.name(major));
-            match out.iter_mut().find(|(r, n, _)| *r == rmgr && *n == name) {
-                Some(row) => row.2.add(*count),
-                None => out.push((rmgr.into_owned(), name.into_owned(), *count)),
-            }
-        }
-        out
+            (rmgr.into_owned(), name.into_owned(), *count)
+        };
+        self.types.iter().map(named).collect()
     }
 }
 
@@ -96,7 +93,7 @@ fn percent(part: u64, whole: u64) -> f64 {
     }
 }
 
-/// A table with pg_waldump's columns.
+/// A table as pg_waldump prints it (`XLogDumpDisplayStats`).
 pub fn text(stats: &Stats, major: Major) -> String {
     let mut out = String::new();
     if let Some((from, to)) = stats.range {
@@ -106,6 +103,11 @@ pub fn text(stats: &Stats, major: Major) -> String {
         out,
         "{:<27} {:>20} {:>8} {:>20} {:>8} {:>20} {:>8} {:>20} {:>8}",
         "Type", "N", "(%)", "Record size", "(%)", "FPI size", "(%)", "Combined size", "(%)"
+    );
+    let _ = writeln!(
+        out,
+        "{:<27} {:>20} {:>8} {:>20} {:>8} {:>20} {:>8} {:>20} {:>8}",
+        "----", "-", "---", "-----------", "---", "--------", "---", "-------------", "---"
     );
     let total = stats.total();
     let mut row = |name: &str, c: Count| {
@@ -125,7 +127,26 @@ pub fn text(stats: &Stats, major: Major) -> String {
     for (rmgr, name, count) in stats.named(major) {
         row(&format!("{rmgr}/{name}"), count);
     }
-    row("Total", total);
+    let line = "--------";
+    let _ = writeln!(
+        out,
+        "{:<27} {line:>20} {:>8} {line:>20} {:>8} {line:>20} {:>8} {line:>20}",
+        "", "", "", ""
+    );
+    let share = |part: u64| format!("[{:.02}%]", percent(part, total.bytes()));
+    let _ = writeln!(
+        out,
+        "{:<27} {:>20} {:<9}{:>20} {:<9}{:>20} {:<9}{:>20} {:<6}",
+        "Total",
+        total.records,
+        "",
+        total.record_bytes,
+        share(total.record_bytes),
+        total.image_bytes,
+        share(total.image_bytes),
+        total.bytes(),
+        "[100%]",
+    );
     out
 }
 

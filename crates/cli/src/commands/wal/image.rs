@@ -1,0 +1,153 @@
+//! `pgfsck wal image`: the full-page image of a block, as a page in a file.
+//!
+//! The only command that writes pages, so it is strict about where: a new file, nowhere below the data directory,
+//! its log, its tablespaces or the archives.
+
+use super::{Places, Wal, pages, records};
+use crate::args::WalImageArgs;
+use crate::output::print;
+use anyhow::{Context, bail};
+use pgfsck_format::checksum::page_checksum;
+use pgfsck_format::wal::{RawRecord, StopReason, WalReader};
+use pgfsck_format::{BlockNumber, ByteOrder, ClusterFormat, Lsn};
+use pgfsck_volume::{EntryKind, VolPath, Volume};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Writes the image.
+pub fn run(args: &WalImageArgs) -> anyhow::Result<ExitCode> {
+    let places = Places::open(&args.input)?;
+    refuse_inside(&places, &args.output)?;
+    let wal = Wal::open(&places)?;
+    let (fmt, id) = (wal.fmt, wal.control.system_identifier);
+    let mut reader = WalReader::new(wal.log, fmt, Some(id), args.lsn);
+    let page = match reader.next_record() {
+        Ok(raw) if raw.lsn == args.lsn => page_of(&raw, fmt, args)?,
+        Ok(raw) => bail!(
+            "no record begins at {}: the next one is at {}",
+            args.lsn,
+            raw.lsn
+        ),
+        Err(stop) => match stop.why {
+            StopReason::End(why) => bail!("no record can be read at {}: {why}", args.lsn),
+            StopReason::Source(e) => {
+                return Err(e).context("could not read the write-ahead log");
+            }
+        },
+    };
+    let path = args.output.display();
+    let mut file = fs::File::create_new(&args.output)
+        .with_context(|| format!("could not create \"{path}\""))?;
+    file.write_all(&page)
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("could not write \"{path}\""))?;
+    print(&format!("{} bytes written to \"{path}\"\n", page.len()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The page that the record holds of the block.
+fn page_of(
+    raw: &RawRecord<'_>,
+    fmt: ClusterFormat,
+    args: &WalImageArgs,
+) -> anyhow::Result<Vec<u8>> {
+    let record = raw.decode()?;
+    let name = format!(
+        "block {} of {}",
+        args.block.block,
+        records::relation(args.block.relation)
+    );
+    let Some(block) = record.blocks().find(|b| pages::is_block(b, &args.block)) else {
+        bail!("the record at {} does not refer to {name}", raw.lsn);
+    };
+    let Some(image) = block.image else {
+        bail!("the record at {} has no full-page image of {name}", raw.lsn);
+    };
+    let mut page = image.restore(fmt)?;
+    // A page of zeros has no header: recovery leaves it as it is (`XLogReadBufferForRedoExtended`).
+    if !args.as_logged && page.iter().any(|b| *b != 0) {
+        stamp(&mut page, raw.end, block.block, fmt);
+    }
+    Ok(page)
+}
+
+/// Gives the page the LSN and, where the cluster has checksums, the checksum with which recovery writes it.
+fn stamp(page: &mut [u8], lsn: Lsn, block: BlockNumber, fmt: ClusterFormat) {
+    let half = |n: u64| u32::try_from(n & 0xFFFF_FFFF).unwrap_or(0);
+    let bytes = |n: u32| match fmt.order {
+        ByteOrder::Little => n.to_le_bytes(),
+        ByteOrder::Big => n.to_be_bytes(),
+    };
+    put(page, 0, &bytes(half(lsn.0 >> 32)));
+    put(page, 4, &bytes(half(lsn.0)));
+    let checksum = if fmt.checksums.must_verify() {
+        page_checksum(page, block, fmt.order)
+    } else {
+        0
+    };
+    let checksum = match fmt.order {
+        ByteOrder::Little => checksum.to_le_bytes(),
+        ByteOrder::Big => checksum.to_be_bytes(),
+    };
+    put(page, 8, &checksum);
+}
+
+fn put(page: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = page.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+/// Fails if the file would lie in what is being examined.
+fn refuse_inside(places: &Places, file: &Path) -> anyhow::Result<()> {
+    let parent = match file.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let real = fs::canonicalize(parent)
+        .with_context(|| format!("could not open \"{}\"", parent.display()))?;
+    for kept in examined(places) {
+        if real.starts_with(&kept) {
+            bail!(
+                "\"{}\" would lie in \"{}\", where nothing is ever written",
+                file.display(),
+                kept.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The directories that are being examined: the data directory, where its links lead, and the archives.
+fn examined(places: &Places) -> Vec<PathBuf> {
+    let root = places.volume.canonical_root();
+    let mut out = vec![root.to_path_buf()];
+    out.extend(
+        places
+            .archives
+            .iter()
+            .map(|a| a.canonical_root().to_path_buf()),
+    );
+    for dir in [VolPath::root(), VolPath::new("pg_tblspc")] {
+        // What cannot be listed has no links that could be followed.
+        let _ = places.volume.list(&dir, &mut |entry| {
+            if entry.link.is_some() && entry.kind == EntryKind::Directory {
+                let path = dir.join(&entry.name).below(root);
+                out.extend(fs::canonicalize(path));
+            }
+            if let Some(link) = entry.link.filter(|l| l.as_bytes().starts_with(b"/")) {
+                out.extend(fs::canonicalize(link));
+            }
+        });
+    }
+    out.extend(
+        places
+            .mapped
+            .iter()
+            .filter_map(|p| fs::canonicalize(p).ok()),
+    );
+    out
+}
