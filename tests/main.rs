@@ -11,5 +11,6 @@ mod random_flips;
 mod recipes;
 mod recovery;
 mod untouched;
+mod wal;
 mod xid;
 mod zoo;

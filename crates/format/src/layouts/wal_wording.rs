@@ -57,7 +57,7 @@ pub(crate) struct Wording {
     pub btree_full_xids: bool,
     /// `xl_btree_metadata.version` (12+).
     pub btree_meta_version: bool,
-    /// `isCatalogRel` beside the horizon (16+).
+    /// `isCatalogRel` is shown beside the horizon (17+; it is there since 16).
     pub catalog_flags: bool,
     /// `CheckPoint` says `wal_level`, `xl_end_of_recovery` too (17+).
     pub checkpoint_wal_level: bool,
@@ -71,8 +71,6 @@ pub(crate) struct Wording {
     pub xact_stats_wide: bool,
     /// PREPARE is described (13+).
     pub prepare: bool,
-    /// With the statistics that it will drop (18+; 15 to 17 have them, and do not say so).
-    pub prepare_stats: bool,
     /// `xl_dbase_drop_rec` lists tablespaces (13+).
     pub database_drop_list: bool,
     /// A tablespace comes before its database (14+).
@@ -85,8 +83,10 @@ pub(crate) struct Wording {
     pub wide_members: bool,
     /// Running subtransactions are listed (16+).
     pub running_subxacts: bool,
-    /// `xl_logical_message` and the rest of it are described (14+).
+    /// The prefix and the content of a logical message are shown (14+).
     pub message_content: bool,
+    /// Every field of hash and GIN indexes' records is shown, and no longer that a block has an image (19).
+    pub index_details: bool,
 }
 
 /// The words of a major.
@@ -113,14 +113,13 @@ pub(crate) fn wording(major: Major) -> Wording {
         btree_vacuum_counts: major >= V13,
         btree_full_xids: major >= V14,
         btree_meta_version: major >= V12,
-        catalog_flags: major >= V16,
+        catalog_flags: major >= V17,
         checkpoint_wal_level: major >= V17,
         checkpoint_logical: major >= V19,
         parameter_wal_senders: major >= V12,
         xact_stats: major >= V15,
         xact_stats_wide: major >= V18,
         prepare: major >= V13,
-        prepare_stats: major >= V18,
         database_drop_list: major >= V13,
         tablespace_first: major >= V14,
         wide_pages: major >= V17,
@@ -128,6 +127,7 @@ pub(crate) fn wording(major: Major) -> Wording {
         wide_members: major >= V19,
         running_subxacts: major >= V16,
         message_content: major >= V14,
+        index_details: major >= V19,
     }
 }
 

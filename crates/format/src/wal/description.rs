@@ -3,8 +3,9 @@
 //!
 //! The text is that of the major that wrote the record, with these differences on purpose: times are UTC, not
 //! of this machine's zone; a record that is shorter than what it should hold is described as far as it
-//! goes. Records of extensions and of GIN's posting trees have no description here; their names, lengths and blocks
-//! are decoded all the same.
+//! goes; a prepared transaction names the statistics that it will drop also where an old minor release of
+//! 15 to 17 did not. Records of extensions have no description here; their names, lengths and blocks are decoded all
+//! the same.
 
 mod access;
 mod btree;
@@ -93,6 +94,15 @@ impl<'a> Described<'_, 'a> {
             format!("{:X}/{:08X}", lsn.0 >> 32, lsn.0 & 0xFFFF_FFFF)
         } else {
             lsn.to_string()
+        }
+    }
+
+    /// `isCatalogRel` at `at`, behind `label`, where this major shows it.
+    fn catalog(&self, label: &str, at: usize) -> Option<String> {
+        if self.words.catalog_flags {
+            Some(format!(", {label} {}", self.fields.letter(at)?))
+        } else {
+            Some(String::new())
         }
     }
 

@@ -81,10 +81,10 @@ fn delete(d: &Described<'_, '_>, out: &mut String) -> Option<()> {
         BtreeDeleteForm::DeletedAndUpdated => {
             let (xid, deleted, updated) = (f.u32(0)?, f.u16(4)?, f.u16(6)?);
             if d.words.keyed {
-                let catalog = f.letter(8)?;
+                let catalog = d.catalog("isCatalogRel:", 8)?;
                 let _ = write!(
                     out,
-                    "snapshotConflictHorizon: {xid}, ndeleted: {deleted}, nupdated: {updated}, isCatalogRel: {catalog}"
+                    "snapshotConflictHorizon: {xid}, ndeleted: {deleted}, nupdated: {updated}{catalog}"
                 );
                 return lists(d, deleted, updated, out);
             }
@@ -161,11 +161,8 @@ fn reuse(d: &Described<'_, '_>, out: &mut String) -> Option<()> {
     let f = d.fields;
     let rel = slashes(f.locator(0)?);
     let _ = if d.words.keyed {
-        let (xid, catalog) = (full_xid(f, 16)?, f.letter(24)?);
-        write!(
-            out,
-            "rel: {rel}, snapshotConflictHorizon: {xid}, isCatalogRel: {catalog}"
-        )
+        let (xid, catalog) = (full_xid(f, 16)?, d.catalog("isCatalogRel:", 24)?);
+        write!(out, "rel: {rel}, snapshotConflictHorizon: {xid}{catalog}")
     } else if d.words.btree_full_xids {
         write!(out, "rel {rel}; latestRemovedXid {}", full_xid(f, 16)?)
     } else {

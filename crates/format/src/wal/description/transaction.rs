@@ -219,10 +219,8 @@ fn prepare(d: &Described<'_, '_>, out: &mut String) -> Option<()> {
     let _ = write!(out, "gid {gid}: {}", time(at_time));
     relations(d, f, "rels(commit)", commit_rels, out)?;
     relations(d, f, "rels(abort)", abort_rels, out)?;
-    if d.words.prepare_stats {
-        stats(d, f, "commit ", commit_stats, out)?;
-        stats(d, f, "abort ", abort_stats, out)?;
-    }
+    stats(d, f, "commit ", commit_stats, out)?;
+    stats(d, f, "abort ", abort_stats, out)?;
     xids(f, subxacts, out)?;
     messages(f, at, invals, init_file.then_some((f.u32(12)?, 0)), out)?;
     if d.record.origin != 0 {
