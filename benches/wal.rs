@@ -59,12 +59,12 @@ fn main() -> Result<()> {
     cluster.stop(Stop::Fast)?;
     let wal = cluster.data_dir().join("pg_wal");
     let (first, last, count) = segments(&wal)?;
-    let mut ours = || {
+    let ours = || {
         let mut command = program.command();
         command.args(["wal", "stats"]).arg(cluster.data_dir());
         timed(&mut command)
     };
-    let mut theirs = || {
+    let theirs = || {
         let mut command = Command::new(&waldump);
         command
             .arg("--stats=record")

@@ -440,3 +440,74 @@ fn an_archive_stands_in_and_an_image_is_a_page() {
     }
     assert!(same > 0);
 }
+
+#[test]
+fn a_server_starts_with_what_is_reconstructed() {
+    let Some(server) = Server::installed("15").expect("servers") else {
+        return;
+    };
+    let Some(program) = server.tool("pg_resetwal") else {
+        return;
+    };
+    let dir = new_dir("reconstruct-");
+    let data = dir.path().join("data");
+    let options = InitOptions {
+        wal_segsize_mb: Some(1),
+        ..InitOptions::default()
+    };
+    let mut cluster = server.init(&data, &options).expect("a cluster");
+    settings(&mut cluster);
+    cluster.start().expect("a start");
+    be_busy(&mut cluster);
+    let count = "SELECT count(*) AS n, sum(a) AS s FROM t";
+    let before = cluster.query_json("postgres", count).expect("rows");
+    cluster.stop(Stop::Fast).expect("a stop");
+    let control = data.join("global/pg_control");
+    let believed = reconstructed(&data);
+    fs::remove_file(&control).expect("removed");
+    let found = reconstructed(&data);
+    assert_eq!(found["format_presumed"], true);
+    assert_eq!(found["options"], believed["options"]);
+
+    fs::write(&control, b"").expect("an empty file");
+    let mut command = server.command("pg_resetwal");
+    if program.starts_with("/usr/lib") {
+        command = std::process::Command::new("chroot");
+        command.args(["--userspec", "postgres", "/"]).arg(&program);
+    }
+    let owner =
+        |path: &Path| std::os::unix::fs::MetadataExt::uid(&fs::metadata(path).expect("a file"));
+    std::os::unix::fs::chown(&control, Some(owner(&data)), None).expect("an owner");
+    command.arg("-f");
+    for option in found["options"].as_array().expect("options") {
+        let word = |name: &str| option[name].as_str().expect("text");
+        match word("option").starts_with("--") {
+            true => command.arg(format!("{}={}", word("option"), word("value"))),
+            false => command.args([word("option"), word("value")]),
+        };
+    }
+    let output = command
+        .arg("-D")
+        .arg(&data)
+        .output()
+        .expect("pg_resetwal runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    cluster.start().expect("a start");
+    assert_eq!(cluster.query_json("postgres", count).expect("rows"), before);
+    let insert = "INSERT INTO t SELECT i, 1, 'x', point(1, 1), array[1] FROM generate_series(100000, 100100) i; CREATE TABLE after (a int)";
+    cluster.sql("postgres", insert).expect("more rows");
+    cluster.stop(Stop::Fast).expect("a stop");
+}
+
+/// What `pgfsck control --reconstruct` says.
+fn reconstructed(data: &Path) -> Value {
+    let mut command = pgfsck();
+    command
+        .args(["control", "--reconstruct", "--format", "json", "-D"])
+        .arg(data);
+    let output = command.output().expect("the program runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}

@@ -39,6 +39,7 @@ mod page_lsns;
 mod presume;
 pub mod proof;
 pub mod recovery;
+pub mod reconstruct;
 mod relations;
 mod relmaps;
 pub mod report;

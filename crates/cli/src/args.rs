@@ -201,6 +201,12 @@ pub struct ControlArgs {
     /// The data directory, or a pg_control file.
     #[arg(value_name = "DATADIR|FILE")]
     pub path: Option<PathBuf>,
+    /// Print the options with which pg_resetwal would make a new one, from what the rest of the directory tells; write
+    /// nothing.
+    #[arg(long)]
+    pub reconstruct: bool,
+    #[command(flatten)]
+    pub archives: WalArchives,
     /// How to print it.
     #[arg(long, value_enum, default_value = "text")]
     pub format: ListFormat,

@@ -5,6 +5,7 @@
 //! records, back to back. [`WalReader`] puts them together; [`Record`] is one of them.
 
 pub mod block_ref;
+pub mod counters;
 pub mod description;
 pub mod end;
 pub mod history;
@@ -19,6 +20,7 @@ pub mod storage;
 pub mod xact;
 
 pub use block_ref::BlockRef;
+pub use counters::{CounterEvidence, ResetProgram};
 pub use end::{StopReason, WalEnd, WalStop};
 pub use image::{BlockImage, ImageCompression};
 pub use name::{SegmentName, WalFileName};

@@ -4,6 +4,7 @@
 //! functions here are pure; the caller reads the file, prints, and chooses the exit code.
 
 mod json;
+mod reconstruct;
 
 pub use json::json;
 
@@ -21,6 +22,9 @@ use pgfsck_volume::{VolPath, Volume};
 
 /// Prints pg_control; exit code 1 if its CRC is wrong.
 pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
+    if args.reconstruct {
+        return reconstruct::run(args);
+    }
     let path = super::data_directory(&args.data, args.path.as_deref())?;
     // As pg_controldata does, take any directory with a pg_control in it.
     let inside = path.join("global/pg_control");

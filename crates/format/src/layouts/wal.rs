@@ -7,6 +7,7 @@
 
 use super::Major;
 use super::Major::{V9_6, V10, V11, V12, V13, V14, V15, V16, V17, V18, V19};
+use crate::wal::counters::ResetProgram;
 
 /// What the bits of `bimg_info` (`access/xlogrecord.h`) mean; 0 where a major has no such bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,19 @@ pub(crate) fn xact_stats_item_bytes(major: Major) -> usize {
 /// `max_wal_senders` before it.
 pub(crate) fn parameter_change_wal_level_at(major: Major) -> usize {
     if major >= V12 { 20 } else { 16 }
+}
+
+/// pg_resetwal, pg_resetxlog up to 9.6; `--wal-segsize` came with 11, `-u` with 14.
+pub(crate) fn reset_program(major: Major) -> ResetProgram {
+    ResetProgram {
+        name: if major >= V10 {
+            "pg_resetwal"
+        } else {
+            "pg_resetxlog"
+        },
+        takes_oldest_xid: major >= V14,
+        takes_segment_size: major >= V11,
+    }
 }
 
 /// Whether the server surely sets `pd_lsn` of every block that a record of this type lists.

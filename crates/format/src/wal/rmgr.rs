@@ -24,6 +24,8 @@ impl RmgrId {
     pub const STORAGE: Self = Self(2);
     /// `RM_DBASE_ID`: databases made and dropped.
     pub const DATABASE: Self = Self(4);
+    /// `RM_MULTIXACT_ID`.
+    pub const MULTIXACT: Self = Self(6);
     /// `RM_RELMAP_ID`: changes of pg_filenode.map.
     pub const RELMAP: Self = Self(7);
     /// `RM_HEAP2_ID`.
@@ -66,6 +68,8 @@ impl RecordType {
     pub const CHECKPOINT_SHUTDOWN: Self = Self::new(RmgrId::XLOG, 0x00);
     /// `XLOG_CHECKPOINT_ONLINE`.
     pub const CHECKPOINT_ONLINE: Self = Self::new(RmgrId::XLOG, 0x10);
+    /// `XLOG_NEXTOID`.
+    pub const NEXTOID: Self = Self::new(RmgrId::XLOG, 0x30);
     /// `XLOG_SWITCH`: the rest of the segment is unused.
     pub const SWITCH: Self = Self::new(RmgrId::XLOG, 0x40);
     /// `XLOG_BACKUP_END`: a backup of the running server ends here.
