@@ -91,3 +91,29 @@ fn recipes_have_names_of_their_own() {
         );
     }
 }
+
+/// The page that says which recipe stands for which scenario of PostgreSQL's own tests.
+const SCENARIOS: &str = include_str!("../docs/scenarios.md");
+
+#[test]
+fn scenarios_of_postgresql_have_recipes() {
+    let names: BTreeSet<&str> = recipes::all().map(|recipe| recipe.name).collect();
+    let rows = SCENARIOS.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
+    let said: BTreeSet<&str> = cells
+        .filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'))
+        .collect();
+    let nowhere: Vec<_> = said.difference(&names).collect();
+    assert!(nowhere.is_empty(), "no such recipe: {nowhere:?}");
+    let of_tests = |name: &&&str| {
+        name.split(['_', ' '])
+            .next()
+            .is_some_and(|n| n.len() == 3 && n.parse::<u32>().is_ok())
+    };
+    let silent: Vec<_> = names
+        .iter()
+        .filter(of_tests)
+        .filter(|n| !said.contains(**n))
+        .collect();
+    assert!(silent.is_empty(), "not in docs/scenarios.md: {silent:?}");
+}

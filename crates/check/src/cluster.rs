@@ -87,6 +87,9 @@ impl Examination<'_> {
         };
         rayon::join(|| databases.shared(), || databases.all());
         inserters.contradictions.report(cx);
+        if !inserters.contradictions.discredit_log() {
+            twophase::against_log(cx, &inserters);
+        }
         suspicions.resolve(cx, self.control);
         if let Some(rules) = rules.filter(|_| !inserters.contradictions.discredit_log()) {
             rules.finish();

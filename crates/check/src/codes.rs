@@ -475,10 +475,10 @@ pub static TWOPHASE_INVALID: Problem = Problem {
     name: "twophase.invalid",
     severity: Severity::Error,
     meaning: "The file of a prepared transaction cannot be read as one: the server refuses to start, or the transaction, with its locks and changes, is lost.",
-    checked: "Magic, length and CRC-32C of each file in pg_twophase.",
-    innocent: "None in a directory that was cleanly stopped; in a copy of a running server the file may be half-written, and the log has it.",
+    checked: "Magic, length and CRC-32C of each file in pg_twophase; after a clean stop, that pg_xact knows it and its subtransactions as in progress.",
+    innocent: "None in a directory that was cleanly stopped; in a copy of a running server the file may be half-written, and the log has it. A file of a transaction that has ended, which the server could not remove, is a warning.",
     advice: "Restore the file from the same backup.",
-    source: "ReadTwoPhaseFile, access/transam/twophase.c; 9.6-19",
+    source: "ReadTwoPhaseFile, ProcessTwoPhaseBuffer, access/transam/twophase.c; 9.6-19",
 };
 
 /// `slot.invalid`.

@@ -27,7 +27,10 @@ pub fn btree(page: &Page<'_>) -> Verdict {
                 unless(
                     meta.fast_level <= meta.level && meta.level <= MAX_LEVEL,
                     "the tree has more levels than it can have, or a fast root above its root",
-                    format_args!("level {}, fast root on level {}", meta.level, meta.fast_level),
+                    format_args!(
+                        "level {}, fast root on level {}",
+                        meta.level, meta.fast_level
+                    ),
                     format_args!("at most {MAX_LEVEL}, the fast root not above"),
                 )
             }

@@ -1,10 +1,14 @@
 //! GIN indexes: `access/gin/gindatapage.c`, `ginfast.c` and `ginvacuum.c`.
 
-use super::{Verdict, ascending, each_item, meta_is_first, not_itself, same_size, unless, version};
+use super::{
+    Contradiction, Verdict, ascending, each_item, meta_is_first, not_itself, same_size, unless,
+    version, wrong,
+};
 use pgfsck_format::access::gin::{
     self, DATA_AT, GinMeta, GinOpaque, GinPageKind, POSTING_ITEM_BYTES, Segments, posting_items,
 };
 use pgfsck_format::access::tuple::IndexTuple;
+use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ItemPointer};
 
@@ -69,6 +73,9 @@ pub fn gin(page: &Page<'_>) -> Verdict {
         }
         GinPageKind::DataLeafUncompressed => rows(page, &opaque, gin::uncompressed_tids(page)),
         GinPageKind::EntryInner | GinPageKind::EntryLeaf | GinPageKind::Pending => {
+            if kind != GinPageKind::Pending {
+                in_use(page)?;
+            }
             each_item(page, |_, item, bytes| {
                 let Ok(tuple) = IndexTuple::new(bytes, page.format()) else {
                     return Ok(());
@@ -82,6 +89,24 @@ pub fn gin(page: &Page<'_>) -> Verdict {
         }
         _ => Ok(()),
     }
+}
+
+/// Entries are deleted with their line pointers, and none is ever marked (`PageGetItemIdCareful`,
+/// `contrib/amcheck/verify_gin.c`).
+fn in_use(page: &Page<'_>) -> Verdict {
+    let mut items = page.items();
+    let found = items.find(|(_, i)| i.state != ItemState::Normal || !i.has_storage());
+    let Some((number, item)) = found else {
+        return Ok(());
+    };
+    Err(Contradiction {
+        item: Some(number),
+        ..wrong(
+            "a line pointer of an entry page leads to no entry",
+            format!("{:?}, {} bytes", item.state, item.length),
+            "a normal line pointer with storage",
+        )
+    })
 }
 
 /// The rows of a posting tree's leaf ascend, and none is beyond the right bound (`dataIsMoveRight`).

@@ -21,11 +21,11 @@ use super::{End, TreeCheck};
 use crate::finding::Place;
 use crate::held::Held;
 use crate::key_order::GinOrder;
+use entries::{Entries, Kept};
 use pgfsck_format::access::gin::{
     GIN_ROOT, GinMeta, GinOpaque, GinPageKind, Segments, flags, posting_items, right_bound,
     uncompressed_tids,
 };
-use entries::{Entries, Kept};
 use pgfsck_format::access::{AccessMethod, LinkKind, block_links};
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};

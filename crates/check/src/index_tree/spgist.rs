@@ -15,7 +15,8 @@ use super::{End, TreeCheck};
 use crate::finding::Place;
 use crate::held::Held;
 use pgfsck_format::access::spgist::{
-    LeafChains, SPGIST_NULL_ROOT, SPGIST_ROOT, SpGistMeta, SpGistOpaque, TupleState, flags, tuple_state,
+    LeafChains, SPGIST_NULL_ROOT, SPGIST_ROOT, SpGistMeta, SpGistOpaque, TupleState, flags,
+    tuple_state,
 };
 use pgfsck_format::access::{AccessMethod, LinkKind, block_links};
 use pgfsck_format::item::ItemState;

@@ -31,6 +31,9 @@ const NUMBER: AttributeShape = AttributeShape { len: 2, align: 2 };
 /// `DEFAULT_COLLATION_OID`, which keys have whose column has none.
 const DEFAULT_COLLATION: Oid = Oid(100);
 
+/// `GIN_CAT_NULL_ITEM`, the last category of a null.
+const MAX_CATEGORY: u8 = 3;
+
 /// One column.
 #[derive(Debug, Clone, PartialEq)]
 struct Column {
@@ -116,8 +119,13 @@ impl GinOrder {
         let datum = values.by_ref().last()?.ok()?.1;
         let (category, content) = match &datum {
             Datum::Null => {
-                let at = if several { usize::from(NUMBER.len.unsigned_abs()) } else { 0 };
-                let category = *tuple.key(tuple.size()).get(at)?;
+                let at = if several {
+                    usize::from(NUMBER.len.unsigned_abs())
+                } else {
+                    0
+                };
+                let category = tuple.key(tuple.size()).get(at).copied();
+                let category = category.filter(|c| (1..=MAX_CATEGORY).contains(c))?;
                 (category, Cow::Borrowed(&[][..]))
             }
             Datum::Varlena(v) => (0, v.detoast_inline(MAX_KEY_BYTES).ok()?),
@@ -186,21 +194,21 @@ fn comparison(
 /// Times, which may be floating-point numbers in 9.6, are left out.
 fn element(typid: Oid) -> Option<(Order, i16, bool)> {
     Some(match typid.0 {
-        16 | 18 => (Order::Unsigned, 1, false),           // bool, "char"
-        26 => (Order::Unsigned, 4, false),                // oid
-        21 => (Order::Signed, 2, false),                  // int2
-        23 | 1082 => (Order::Signed, 4, false),           // int4, date
-        20 | 790 => (Order::Signed, 8, false),            // int8, money
-        700 => (Order::Float, 4, false),                  // float4
-        701 => (Order::Float, 8, false),                  // float8
-        829 => (Order::Bytes, 6, false),                  // macaddr
-        2950 => (Order::Bytes, 16, false),                // uuid
-        17 => (Order::Bytes, -1, false),                  // bytea
-        25 | 1043 => (Order::Bytes, -1, true),            // text, varchar
-        1042 => (Order::Padded, -1, true),                // bpchar
-        1700 => (Order::Numeric, -1, false),              // numeric
-        650 | 869 => (Order::Inet, -1, false),            // cidr, inet
-        1560 | 1562 => (Order::Bits, -1, false),          // bit, varbit
+        16 | 18 => (Order::Unsigned, 1, false),  // bool, "char"
+        26 => (Order::Unsigned, 4, false),       // oid
+        21 => (Order::Signed, 2, false),         // int2
+        23 | 1082 => (Order::Signed, 4, false),  // int4, date
+        20 | 790 => (Order::Signed, 8, false),   // int8, money
+        700 => (Order::Float, 4, false),         // float4
+        701 => (Order::Float, 8, false),         // float8
+        829 => (Order::Bytes, 6, false),         // macaddr
+        2950 => (Order::Bytes, 16, false),       // uuid
+        17 => (Order::Bytes, -1, false),         // bytea
+        25 | 1043 => (Order::Bytes, -1, true),   // text, varchar
+        1042 => (Order::Padded, -1, true),       // bpchar
+        1700 => (Order::Numeric, -1, false),     // numeric
+        650 | 869 => (Order::Inet, -1, false),   // cidr, inet
+        1560 | 1562 => (Order::Bits, -1, false), // bit, varbit
         _ => return None,
     })
 }
@@ -275,7 +283,10 @@ mod tests {
         }
         let two = order(&[Ok(Order::Signed), Err(Undecided::FloatTimes)]);
         let ascending = [entry(Some(1), 9), entry(Some(2), 1), entry(Some(2), 2)];
-        let of = |n: usize| two.key(&IndexTuple::new(&ascending[n], FMT).unwrap()).unwrap();
+        let of = |n: usize| {
+            two.key(&IndexTuple::new(&ascending[n], FMT).unwrap())
+                .unwrap()
+        };
         assert_eq!(two.compare(&of(0), &of(1)), Some(Ordering::Less));
         assert_eq!(two.compare(&of(1), &of(1)), Some(Ordering::Equal));
         assert_eq!(two.compare(&of(1), &of(2)), None);

@@ -87,9 +87,10 @@ impl Entries {
             false => page.item_count().saturating_sub(1),
         };
         let (mut first, mut last): (Option<GinKey<'_>>, Option<GinKey<'_>>) = (None, None);
-        let (mut wrong, mut more) = (None, 0u32);
+        let (mut wrong, mut more, mut keyless) = (None, 0u32, None);
         for number in (1..=kept_up).map(OffsetNumber) {
             let Some(key) = self.key(page, number) else {
+                keyless = keyless.or(Some(number));
                 last = None; // nothing is known across it
                 continue;
             };
@@ -116,7 +117,13 @@ impl Entries {
             let finding = Finding::new(&codes::INDEX_ORDER_INVALID, at.at_item(item), what);
             self.local.push(finding.values(have, "keys that ascend"));
         }
-        let bad = wrong.is_some();
+        if let Some(item) = keyless {
+            let what = "an entry has no key of any of the index's columns";
+            let finding = Finding::new(&codes::INDEX_PAGE_INVALID, at.at_item(item), what);
+            let have = "a column that the index lacks, or bytes that are no key";
+            self.local.push(finding.values(have, "a key"));
+        }
+        let bad = wrong.is_some() || keyless.is_some();
         if !self.deep || bad {
             return Ends {
                 bad,
@@ -228,7 +235,9 @@ impl Entries {
             Some(format!("key column {number}: {why}"))
         });
         if unknown.is_none() && self.beyond > 0 {
-            return Some("of some pages the first and last keys were more than the memory for them".into());
+            return Some(
+                "of some pages the first and last keys were more than the memory for them".into(),
+            );
         }
         unknown
     }
