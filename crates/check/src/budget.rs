@@ -3,21 +3,22 @@
 //! Each asks before it allocates, and gives back when it ends. A check that is refused proves less, and
 //! says so in the coverage.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that all checks together may take for summaries that grow with a relation's size.
 pub const SUMMARY_BYTES: usize = 256 * 1024 * 1024;
 
 /// What is left of the memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Budget {
-    left: AtomicUsize,
+    left: Arc<AtomicUsize>,
 }
 
 /// A part of the budget, given back when it is dropped.
 #[derive(Debug)]
-pub struct Share<'b> {
-    budget: &'b Budget,
+pub struct Share {
+    budget: Budget,
     bytes: usize,
 }
 
@@ -32,28 +33,71 @@ impl Budget {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         Self {
-            left: AtomicUsize::new(bytes),
+            left: Arc::new(AtomicUsize::new(bytes)),
         }
     }
 
     /// Takes `bytes`, if there are so many left.
     #[must_use]
-    pub fn take(&self, bytes: usize) -> Option<Share<'_>> {
+    pub fn take(&self, bytes: usize) -> Option<Share> {
+        self.reserve(bytes).then(|| Share {
+            budget: self.clone(),
+            bytes,
+        })
+    }
+
+    /// A list that begins empty.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        Meter {
+            share: self.take(0),
+        }
+    }
+
+    fn reserve(&self, bytes: usize) -> bool {
         self.left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(bytes)
             })
-            .ok()
-            .map(|_| Share {
-                budget: self,
-                bytes,
-            })
+            .is_ok()
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Share {
     fn drop(&mut self) {
         self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The memory of a list that grows: it asks for more before it does. Without a budget, it may grow.
+#[derive(Debug, Default)]
+pub struct Meter {
+    share: Option<Share>,
+}
+
+impl Meter {
+    /// Whether the list may have this many bytes.
+    pub fn covers(&mut self, bytes: usize) -> bool {
+        let Some(share) = &mut self.share else {
+            return true;
+        };
+        let Some(need) = bytes.checked_sub(share.bytes).filter(|need| *need > 0) else {
+            return true;
+        };
+        // Some more than is needed, so that long lists do not ask for every entry.
+        let more = need.max(share.bytes / 4);
+        let taken = [more, need].into_iter().find(|n| share.budget.reserve(*n));
+        share.bytes += taken.unwrap_or(0);
+        taken.is_some()
+    }
+
+    /// Takes over what another list has, which is to be part of this one.
+    pub fn absorb(&mut self, mut other: Self) {
+        match (&mut self.share, &mut other.share) {
+            (Some(own), Some(theirs)) => own.bytes += std::mem::take(&mut theirs.bytes),
+            (None, theirs) => self.share = theirs.take(),
+            (Some(_), None) => {}
+        }
     }
 }
 
@@ -69,5 +113,18 @@ mod tests {
         assert!(budget.take(3).is_some());
         drop(share);
         assert!(budget.take(10).is_some());
+    }
+
+    #[test]
+    fn a_list_asks_before_it_grows() {
+        let budget = Budget::new(100);
+        let (mut one, mut other) = (budget.meter(), budget.meter());
+        assert!(one.covers(60) && other.covers(40));
+        assert!(!one.covers(61), "nothing is left");
+        one.absorb(other);
+        assert!(one.covers(100) && !one.covers(101));
+        drop(one);
+        assert!(budget.take(100).is_some());
+        assert!(Meter::default().covers(usize::MAX));
     }
 }

@@ -1,6 +1,7 @@
 //! Index pages: of the right access method, linked within the index, pointing into the table.
 
 use crate::blocks::{BlockBits, BlockRuns};
+use crate::budget::Budget;
 use crate::codes;
 use crate::context::Standing;
 use crate::finding::{Finding, Place};
@@ -154,6 +155,13 @@ impl<'h> IndexCheck<'h> {
             Tree::Gin(tree) => *tree = GinTree::ordered(keys.gin.clone(), deep),
             _ => {}
         }
+        self
+    }
+
+    /// The same, with the memory for what it remembers from this budget.
+    #[must_use]
+    pub fn within(mut self, budget: &Budget) -> Self {
+        self.tree.within(budget);
         self
     }
 

@@ -79,6 +79,7 @@ impl<'a> DatabasePass<'a> {
                 .under(files.standing)
                 .with_entries(entries)
                 .ordered(&order, deep)
+                .within(self.cx.budget)
         });
         self.prove_pages(target);
         if files.standing == Standing::Discarded || !judged {

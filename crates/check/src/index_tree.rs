@@ -13,6 +13,7 @@ mod hash;
 mod links;
 mod spgist;
 
+use crate::budget::Budget;
 use crate::context::Cx;
 use crate::finding::Place;
 use crate::held::Held;
@@ -34,6 +35,9 @@ pub struct End<'e> {
 
 /// The check of one access method's pages against each other.
 pub trait TreeCheck: Sized {
+    /// What is remembered of pages asks this budget from now on; to be called before the first page.
+    fn within(&mut self, budget: &Budget);
+
     /// A page that is sound in itself; what is wrong between its own entries goes to `held`.
     fn page(&mut self, page: &Page<'_>, at: &Place, held: &mut Held);
 
@@ -108,6 +112,10 @@ impl Tree {
 }
 
 impl TreeCheck for Tree {
+    fn within(&mut self, budget: &Budget) {
+        each!(self, t => t.within(budget));
+    }
+
     fn page(&mut self, page: &Page<'_>, at: &Place, held: &mut Held) {
         each!(self, t => t.page(page, at, held));
     }

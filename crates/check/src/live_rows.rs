@@ -69,7 +69,7 @@ impl RowPlan<'_> {
 
     /// Memory for it, if there is enough.
     #[must_use]
-    pub fn share<'b>(&self, budget: &'b Budget) -> Option<Share<'b>> {
+    pub fn share(&self, budget: &Budget) -> Option<Share> {
         budget.take(self.bytes())
     }
 }

@@ -32,7 +32,7 @@ impl<'a> DatabasePass<'a> {
         indexes: &[Target<'a>],
         toast: Option<&ToastTarget<'a>>,
     ) {
-        let pointers = toast.map(|_| Pointers::default());
+        let pointers = toast.map(|_| Pointers::within(self.cx.budget));
         let (heap, _) = self.examine_table(table, indexes, pointers.as_ref(), None);
         let Some(toast) = toast else {
             return;
@@ -117,7 +117,7 @@ impl<'a> DatabasePass<'a> {
         table: Option<&Target<'a>>,
         indexes: &[Target<'a>],
         shape: Option<&'p HeapShape>,
-    ) -> (Option<TablePlan<'p>>, Option<Share<'a>>) {
+    ) -> (Option<TablePlan<'p>>, Option<Share>) {
         let (Some(table), Some(shape)) = (table, shape) else {
             return (None, None);
         };

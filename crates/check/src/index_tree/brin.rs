@@ -7,6 +7,7 @@
 
 use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
+use crate::budget::Budget;
 use crate::finding::Place;
 use crate::held::Held;
 use pgfsck_format::BlockNumber;
@@ -84,6 +85,12 @@ impl BrinTree {
 }
 
 impl TreeCheck for BrinTree {
+    fn within(&mut self, budget: &Budget) {
+        self.revmap.within(budget);
+        self.slots.within(budget);
+        self.summaries.within(budget);
+    }
+
     fn page(&mut self, page: &Page<'_>, _at: &Place, _held: &mut Held) {
         self.pages += 1;
         let block = page.block();

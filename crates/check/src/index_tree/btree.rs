@@ -23,6 +23,7 @@ mod root;
 mod siblings;
 
 use super::{End, TreeCheck};
+use crate::budget::Budget;
 use crate::finding::Place;
 use crate::held::Held;
 use crate::key_order::{KeyOrder, KeyTuple, Undecided};
@@ -101,6 +102,11 @@ impl BtreeTree {
 }
 
 impl TreeCheck for BtreeTree {
+    fn within(&mut self, budget: &Budget) {
+        self.pages.within(budget);
+        self.kept.within(budget);
+    }
+
     fn page(&mut self, page: &Page<'_>, at: &Place, _held: &mut Held) {
         let opaque = BtreeOpaque::decode(page);
         if opaque.has(flags::META) {

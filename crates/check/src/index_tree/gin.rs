@@ -18,6 +18,7 @@ mod entries;
 use super::forest::{Down, Forest, Vertex};
 use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
+use crate::budget::Budget;
 use crate::finding::Place;
 use crate::held::Held;
 use crate::key_order::GinOrder;
@@ -239,6 +240,15 @@ impl GinTree {
 }
 
 impl TreeCheck for GinTree {
+    fn within(&mut self, budget: &Budget) {
+        self.vertices.within(budget);
+        self.bounds.within(budget);
+        self.downs.within(budget);
+        self.keys.within(budget);
+        self.pending.within(budget);
+        self.entries.within(budget);
+    }
+
     fn page(&mut self, page: &Page<'_>, at: &Place, _held: &mut Held) {
         self.pages += 1;
         let opaque = GinOpaque::decode(page);

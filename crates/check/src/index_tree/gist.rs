@@ -15,6 +15,7 @@
 use super::forest::{Down, Forest, Vertex};
 use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
+use crate::budget::Budget;
 use crate::finding::Place;
 use crate::held::Held;
 use pgfsck_format::access::gist::{self, Bounds, GIST_ROOT, GistOpaque, flags};
@@ -134,6 +135,14 @@ impl GistTree {
 }
 
 impl TreeCheck for GistTree {
+    fn within(&mut self, budget: &Budget) {
+        self.vertices.within(budget);
+        self.ages.within(budget);
+        self.downs.within(budget);
+        self.unions.within(budget);
+        self.keys.within(budget);
+    }
+
     fn page(&mut self, page: &Page<'_>, _at: &Place, _held: &mut Held) {
         self.pages += 1;
         let opaque = GistOpaque::decode(page);

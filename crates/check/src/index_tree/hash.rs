@@ -7,6 +7,7 @@
 
 use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
+use crate::budget::Budget;
 use crate::finding::Place;
 use crate::held::Held;
 use pgfsck_format::access::hash::{
@@ -65,6 +66,10 @@ impl HashTree {
 }
 
 impl TreeCheck for HashTree {
+    fn within(&mut self, budget: &Budget) {
+        self.nodes.within(budget);
+    }
+
     fn page(&mut self, page: &Page<'_>, _at: &Place, _held: &mut Held) {
         self.pages += 1;
         let opaque = HashOpaque::decode(page);

@@ -3,13 +3,15 @@
 
 use super::End;
 use crate::blocks::BlockBits;
+use crate::budget::{Budget, Meter};
 use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::held::Held;
 use pgfsck_format::{BlockNumber, OffsetNumber};
 use std::fmt::Display;
 
-/// Bytes of one list of records of one index: 2 million pages with their links, whatever its size.
+/// Bytes of one list of records of one index: 2 million pages with their links, whatever its size; as far as the
+/// budget has them.
 const MAX_LIST_BYTES: usize = 64 << 20;
 
 /// Records in the order of their blocks, up to a budget.
@@ -18,6 +20,7 @@ pub struct Records<T> {
     list: Vec<T>,
     /// How many there was no room for.
     beyond: u64,
+    meter: Meter,
 }
 
 impl<T> Default for Records<T> {
@@ -25,14 +28,21 @@ impl<T> Default for Records<T> {
         Self {
             list: Vec::new(),
             beyond: 0,
+            meter: Meter::default(),
         }
     }
 }
 
 impl<T> Records<T> {
+    /// The memory comes from this budget.
+    pub fn within(&mut self, budget: &Budget) {
+        self.meter = budget.meter();
+    }
+
     /// Adds one, of the same block as the last or a later one.
     pub fn push(&mut self, record: T) {
-        if self.list.len() < MAX_LIST_BYTES / size_of::<T>().max(1) {
+        let bytes = (self.list.len() + 1) * size_of::<T>();
+        if bytes <= MAX_LIST_BYTES && self.meter.covers(bytes) {
             self.list.push(record);
         } else {
             self.beyond += 1;
@@ -42,6 +52,7 @@ impl<T> Records<T> {
     /// Takes over those of later blocks.
     pub fn append(&mut self, later: Self) {
         self.beyond += later.beyond;
+        self.meter.absorb(later.meter);
         if self.list.is_empty() {
             self.list = later.list;
         } else {

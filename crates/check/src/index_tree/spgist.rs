@@ -12,6 +12,7 @@
 
 use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};
+use crate::budget::Budget;
 use crate::finding::Place;
 use crate::held::Held;
 use pgfsck_format::access::spgist::{
@@ -147,6 +148,11 @@ impl SpGistTree {
 }
 
 impl TreeCheck for SpGistTree {
+    fn within(&mut self, budget: &Budget) {
+        self.downs.within(budget);
+        self.targets.within(budget);
+    }
+
     fn page(&mut self, page: &Page<'_>, _at: &Place, _held: &mut Held) {
         self.pages += 1;
         let opaque = SpGistOpaque::decode(page);

@@ -1,6 +1,7 @@
 //! The chunks of a TOAST table, put together as a scan meets them.
 
 use super::pointers::{Owner, Wanted};
+use crate::budget::{Meter, Share};
 use pgfsck_format::datum::Misfit;
 use pgfsck_format::datum::chunk::ToastChunk;
 use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
@@ -71,6 +72,8 @@ pub struct Chunks {
     /// Of those, the ones that were not read because they are too long.
     pub(super) sized: u64,
     pub(super) loose: Vec<Loose>,
+    /// The memory of that list.
+    meter: Meter,
     /// Whether chunks were forgotten.
     pub(super) overflow: bool,
     pub(super) problems: Vec<Problem>,
@@ -92,7 +95,7 @@ struct Open {
     have: u32,
     chunks: Vec<Loose>,
     /// Its bytes, if they are to be read.
-    data: Option<Vec<u8>>,
+    data: Option<(Vec<u8>, Share)>,
 }
 
 /// The chunks of a piece of a TOAST table.
@@ -109,7 +112,10 @@ impl<'a> ChunkFold<'a> {
         Self {
             wanted,
             open: None,
-            out: Chunks::default(),
+            out: Chunks {
+                meter: wanted.budget.meter(),
+                ..Chunks::default()
+            },
         }
     }
 
@@ -146,7 +152,7 @@ impl<'a> ChunkFold<'a> {
                     index,
                     have: 0,
                     chunks: Vec::new(),
-                    data: must_read(self.wanted, index).then(Vec::new),
+                    data: memory_to_read(self.wanted, index).map(|share| (Vec::new(), share)),
                 });
             }
         }
@@ -162,7 +168,7 @@ impl<'a> ChunkFold<'a> {
             return;
         }
         open.have = open.have.saturating_add(u32::from(this.bytes));
-        if let Some(data) = &mut open.data {
+        if let Some((data, _)) = &mut open.data {
             data.extend_from_slice(chunk.data);
         }
         if open.have == stored {
@@ -177,7 +183,7 @@ impl<'a> ChunkFold<'a> {
         };
         self.out.whole.push(open.index);
         match open.data {
-            Some(data) => {
+            Some((data, _share)) => {
                 if let Err(fault) = read(self.wanted, open.index, &data) {
                     self.out.problem(open.index, fault);
                 }
@@ -194,7 +200,9 @@ impl<'a> ChunkFold<'a> {
     }
 
     fn keep(&mut self, chunk: Loose) {
-        if self.wanted.loose.fetch_add(1, Ordering::Relaxed) < MAX_LOOSE {
+        let bytes = (self.out.loose.len() + 1) * size_of::<Loose>();
+        let few = self.wanted.loose.fetch_add(1, Ordering::Relaxed) < MAX_LOOSE;
+        if few && self.out.meter.covers(bytes) {
             self.out.loose.push(chunk);
         } else {
             self.out.overflow = true;
@@ -208,6 +216,7 @@ impl<'a> ChunkFold<'a> {
         let out = &mut self.out;
         out.whole.extend(later.whole);
         out.sized += later.sized;
+        out.meter.absorb(later.meter);
         out.loose.extend(later.loose);
         out.overflow |= later.overflow;
         for p in later.problems {
@@ -232,8 +241,16 @@ pub(super) fn has_content_to_read(wanted: &Wanted<'_>, index: u32) -> bool {
     p.is_compressed() || wanted.rule(p.attribute).is_some()
 }
 
+/// The memory for a value's bytes, stored and put together, if it is to be read and there is so much.
+pub(super) fn memory_to_read(wanted: &Wanted<'_>, index: u32) -> Option<Share> {
+    let p = wanted.get(index);
+    let bytes = u64::from(p.stored_bytes()) + u64::from(p.content_bytes());
+    let wanted_bytes = must_read(wanted, index).then_some(bytes)?;
+    wanted.budget.take(usize::try_from(wanted_bytes).ok()?)
+}
+
 /// Whether a value's bytes are read.
-pub(super) fn must_read(wanted: &Wanted<'_>, index: u32) -> bool {
+fn must_read(wanted: &Wanted<'_>, index: u32) -> bool {
     let p = wanted.get(index);
     p.stored_bytes().max(p.content_bytes()) <= MAX_VALUE_BYTES && has_content_to_read(wanted, index)
 }

@@ -1,6 +1,6 @@
 //! The values that a scan did not meet in order: their chunks are looked up, value by value.
 
-use super::chunks::{Chunks, Fault, Loose, Problem, has_content_to_read, must_read, read};
+use super::chunks::{Chunks, Fault, Loose, Problem, has_content_to_read, memory_to_read, read};
 use super::pointers::Wanted;
 use crate::context::Cx;
 use crate::scan::ForkFiles;
@@ -99,13 +99,15 @@ fn value(
             let expect = format!("{chunks} chunks with {stored} bytes");
             Some(Fault::Incomplete { have, expect })
         }
-        None if must_read(wanted, index) => match reader.put_together(own) {
-            Some(stored) => read(wanted, index, &stored).err(),
-            None => {
-                out.undecided += 1;
-                return;
+        None if let Some(_share) = memory_to_read(wanted, index) => {
+            match reader.put_together(own) {
+                Some(stored) => read(wanted, index, &stored).err(),
+                None => {
+                    out.undecided += 1;
+                    return;
+                }
             }
-        },
+        }
         None => {
             if has_content_to_read(wanted, index) {
                 out.sized += 1;

@@ -1,14 +1,17 @@
 //! The pointers of a table's rows to its TOAST table, in bounded memory.
 
+use crate::budget::{Budget, Meter};
 use crate::values::{Rule, Values};
 use pgfsck_format::varlena::{ToastPointer, VARHDRSZ};
 use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
-/// Pointers of one table that are kept, at most: 24 bytes each. Where there are more, half of the values
-/// are given up, by a hash of their number, again and again until the rest fits.
+/// Pointers of one table that are kept, at most, as far as the budget has memory for them: 24 bytes each. Where
+/// there are more, half of the values are given up, by a hash of their number, again and again until the rest fits.
 const MAX_POINTERS: usize = 4 << 20;
+/// Pointers that are kept even where others have taken the whole budget: 768 KiB.
+const MIN_POINTERS: usize = 32 << 10;
 
 /// A pointer and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,11 +86,13 @@ impl Pointer {
 #[derive(Debug, Default)]
 pub struct Pointers {
     kept: Mutex<Kept>,
+    budget: Budget,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     list: Vec<Pointer>,
+    meter: Meter,
     /// Values whose hash begins with so many zero bits are kept.
     bits: u32,
     /// Pointers of rows that count and were given up.
@@ -97,7 +102,10 @@ struct Kept {
 impl Kept {
     /// Gives up half of the values until the rest fits.
     fn keep_within_budget(&mut self) {
-        while self.list.len() > MAX_POINTERS && self.bits < 32 {
+        let mut fits = |n: usize| {
+            n <= MIN_POINTERS || (n <= MAX_POINTERS && self.meter.covers(n * size_of::<Pointer>()))
+        };
+        while !fits(self.list.len()) && self.bits < 32 {
             self.bits += 1;
             let (bits, given_up) = (self.bits, &mut self.given_up);
             self.list.retain(|p| {
@@ -116,6 +124,19 @@ fn is_kept(value: u32, bits: u32) -> bool {
 }
 
 impl Pointers {
+    /// None yet; the memory comes from this budget.
+    #[must_use]
+    pub fn within(budget: &Budget) -> Self {
+        let kept = Kept {
+            meter: budget.meter(),
+            ..Kept::default()
+        };
+        Self {
+            kept: Mutex::new(kept),
+            budget: budget.clone(),
+        }
+    }
+
     /// Keeps the pointers of a row.
     pub fn add(&self, row: &[Pointer]) {
         let Ok(mut kept) = self.kept.lock() else {
@@ -144,6 +165,8 @@ impl Pointers {
             bits: kept.bits,
             given_up: kept.given_up,
             live,
+            _meter: kept.meter,
+            budget: self.budget,
             values,
             fmt,
             loose: AtomicUsize::new(0),
@@ -157,6 +180,10 @@ pub struct Wanted<'a> {
     bits: u32,
     given_up: u64,
     live: u64,
+    /// The memory of the list.
+    _meter: Meter,
+    /// The memory for what is found of the values.
+    pub(super) budget: Budget,
     values: Option<&'a Values<'a>>,
     /// The cluster's format.
     pub fmt: ClusterFormat,

@@ -1,14 +1,15 @@
 //! What is remembered of each page of a B-tree: some 70 bytes for a leaf and 24 for each downlink.
 
 use super::bounds::first_key;
+use crate::budget::{Budget, Meter};
 use pgfsck_format::access::btree::{BtreeOpaque, TupleKind, classify, flags};
 use pgfsck_format::access::tuple::{IndexTuple, TID_BYTES};
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, OffsetNumber};
 use std::hash::{DefaultHasher, Hasher};
 
-/// What may be remembered of one index, in bytes: enough for some 30 GiB of B-tree pages. Of a larger index only
-/// what can be proven page by page is proven.
+/// What may be remembered of one index, in bytes, as far as the budget has them: enough for some 30 GiB of B-tree
+/// pages. Of a larger index only what can be proven page by page is proven.
 const MAX_TREE_BYTES: usize = 256 << 20;
 /// Keys that are kept of one index, in bytes; further ones are read again.
 const MAX_KEY_BYTES: usize = 64 << 20;
@@ -78,6 +79,7 @@ pub(super) struct Downlink {
 pub(super) struct Pages {
     records: Vec<Record>,
     links: Vec<Downlink>,
+    meter: Meter,
     /// There was more than may be remembered; what was is gone.
     pub(super) over_budget: bool,
     /// Whether the count of attributes is part of a key's mark (version 4): before, it may differ between
@@ -86,6 +88,11 @@ pub(super) struct Pages {
 }
 
 impl Pages {
+    /// The memory comes from this budget.
+    pub(super) fn within(&mut self, budget: &Budget) {
+        self.meter = budget.meter();
+    }
+
     /// A block of which only this is known.
     pub(super) fn push_without_content(&mut self, block: BlockNumber, state: State) {
         self.add(Record {
@@ -164,7 +171,7 @@ impl Pages {
     fn mind_the_budget(&mut self) {
         let bytes =
             self.records.len() * size_of::<Record>() + self.links.len() * size_of::<Downlink>();
-        if bytes > MAX_TREE_BYTES {
+        if bytes > MAX_TREE_BYTES || !self.meter.covers(bytes) {
             *self = Self {
                 over_budget: true,
                 ..Self::default()
@@ -178,8 +185,10 @@ impl Pages {
         if self.over_budget {
             self.records = Vec::new();
             self.links = Vec::new();
+            self.meter = Meter::default();
             return;
         }
+        self.meter.absorb(later.meter);
         let base = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
         self.records
             .extend(later.records.into_iter().map(|r| Record {
@@ -259,17 +268,28 @@ fn mark(tuple: &IndexTuple<'_>) -> u64 {
 /// The high key and the first key of pages, one after the other in one array.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
+    meter: Meter,
     bytes: Vec<u8>,
     /// Block, where its bytes begin, and the lengths of its high key and its first key.
     places: Vec<(u32, u32, u16, u16)>,
 }
 
+/// Bytes of one of [`Keys::places`].
+const PLACE_BYTES: usize = 12;
+
 impl Keys {
+    /// The memory comes from this budget.
+    pub(super) fn within(&mut self, budget: &Budget) {
+        self.meter = budget.meter();
+    }
+
+    /// Whether that many bytes of keys and places may be kept.
+    fn has_room(&mut self, bytes: usize, places: usize) -> bool {
+        bytes <= MAX_KEY_BYTES && self.meter.covers(bytes + places * PLACE_BYTES)
+    }
+
     /// Keeps a page's keys, if there is room.
     pub(super) fn keep(&mut self, page: &Page<'_>, opaque: &BtreeOpaque) {
-        if self.bytes.len() >= MAX_KEY_BYTES {
-            return;
-        }
         let of = |number: OffsetNumber| {
             let item = page.item(number)?;
             page.item_bytes(item)
@@ -282,6 +302,10 @@ impl Keys {
         let high = high.unwrap_or_default();
         let first = of(first_key(opaque)).unwrap_or_default();
         let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        let bytes = self.bytes.len() + high.len() + first.len();
+        if !self.has_room(bytes, self.places.len() + 1) {
+            return;
+        }
         let at = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.places
             .push((page.block().0, at, length(high), length(first)));
@@ -291,7 +315,9 @@ impl Keys {
 
     /// Takes over the keys of the following blocks, as far as there is room.
     pub(super) fn append(&mut self, later: Self) {
-        if self.bytes.len() + later.bytes.len() > MAX_KEY_BYTES {
+        self.meter.absorb(later.meter);
+        let places = self.places.len() + later.places.len();
+        if !self.has_room(self.bytes.len() + later.bytes.len(), places) {
             return;
         }
         let base = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);

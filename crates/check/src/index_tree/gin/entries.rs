@@ -5,6 +5,7 @@
 //! (`ginFindLeafPage` takes the last downlink for whatever is beyond the others).
 
 use super::Bounds;
+use crate::budget::{Budget, Meter};
 use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::held::Held;
@@ -40,6 +41,7 @@ pub(super) struct Entries {
     deep: bool,
     /// Keys at the ends of pages, one after the other.
     bytes: Vec<u8>,
+    meter: Meter,
     /// Keys at the ends of pages that there was no room for.
     beyond: u64,
     /// What is wrong within single pages.
@@ -63,6 +65,11 @@ impl Entries {
             deep,
             ..Self::default()
         }
+    }
+
+    /// The memory comes from this budget.
+    pub(super) fn within(&mut self, budget: &Budget) {
+        self.meter = budget.meter();
     }
 
     /// Whether anything is known of the columns.
@@ -138,7 +145,8 @@ impl Entries {
     }
 
     fn keep(&mut self, key: &GinKey<'_>) -> Option<Kept> {
-        if self.bytes.len() + key.content.len() > MAX_END_BYTES {
+        let bytes = self.bytes.len() + key.content.len();
+        if bytes > MAX_END_BYTES || !self.meter.covers(bytes) {
             self.beyond += 1;
             return None;
         }
@@ -166,6 +174,7 @@ impl Entries {
     pub(super) fn append<'b>(&mut self, later: Self, bounds: impl Iterator<Item = &'b mut Bounds>) {
         self.local.append(later.local);
         self.beyond += later.beyond;
+        self.meter.absorb(later.meter);
         let base = match u32::try_from(self.bytes.len()) {
             Ok(base) if self.bytes.len() + later.bytes.len() <= MAX_END_BYTES => base,
             _ => {
