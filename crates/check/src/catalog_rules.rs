@@ -174,8 +174,11 @@ impl<'a> CatalogRules<'a> {
         let counters = &self.cx.sink.counters;
         Counters::add(&counters.catalogs_read, coverage.catalogs);
         Counters::add(&counters.catalog_references, coverage.references);
-        let undecided = coverage.undecided.values().sum();
-        Counters::add(&counters.catalog_undecided, undecided);
+        let undecided = counters.catalog_undecided.lock();
+        let mut undecided = undecided.unwrap_or_else(PoisonError::into_inner);
+        for (why, n) in coverage.undecided {
+            *undecided.entry(why).or_default() += n;
+        }
     }
 }
 

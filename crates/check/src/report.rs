@@ -9,6 +9,7 @@ use pgfsck_format::control::ControlFile;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What an audit found, what it read, and what that means.
@@ -164,6 +165,8 @@ pub struct Coverage {
     pub bytes_read: u64,
     /// Values of rows.
     pub values: ValueCoverage,
+    /// Rows of system catalogs against each other (from level `structure` on).
+    pub catalogs: CatalogCoverage,
     /// What was not examined, and why (the first ten thousand).
     pub skipped: Vec<ReportSkipped>,
     /// What was proven of each relation with files, and what could not be decided (the first two hundred
@@ -260,6 +263,17 @@ pub struct ValueCoverage {
     pub toast_sized: u64,
     /// Of those, beyond the budget of memory, or unreadable.
     pub toast_undecided: u64,
+}
+
+/// Counts of system catalogs.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct CatalogCoverage {
+    /// Catalogs whose rows were all read, once per database.
+    pub read: u64,
+    /// References between their rows that were looked up.
+    pub references: u64,
+    /// References and rules that could not be decided, by why.
+    pub undecided: BTreeMap<String, u64>,
 }
 
 /// Something that was not examined.
@@ -403,6 +417,17 @@ impl Coverage {
                 toast_proven: get(&counters.toast_proven),
                 toast_sized: get(&counters.toast_sized),
                 toast_undecided: get(&counters.toast_undecided),
+            },
+            catalogs: CatalogCoverage {
+                read: get(&counters.catalogs_read),
+                references: get(&counters.catalog_references),
+                undecided: counters
+                    .catalog_undecided
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .iter()
+                    .map(|(why, n)| ((*why).to_owned(), *n))
+                    .collect(),
             },
             skipped: skipped
                 .iter()

@@ -57,8 +57,8 @@ pub struct Counters {
     pub catalogs_read: AtomicU64,
     /// References between rows of catalogs that were looked up.
     pub catalog_references: AtomicU64,
-    /// References and rules between catalogs that could not be decided.
-    pub catalog_undecided: AtomicU64,
+    /// References and rules between catalogs that could not be decided, by why.
+    pub catalog_undecided: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Counters {
