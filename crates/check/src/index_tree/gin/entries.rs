@@ -186,10 +186,9 @@ impl Entries {
             }
         };
         self.bytes.extend(later.bytes);
-        for kept in bounds.flat_map(|b| [&mut b.first_key, &mut b.last_key]) {
-            if let Some(kept) = kept {
-                kept.at = kept.at.saturating_add(base);
-            }
+        let kept = bounds.flat_map(|b| [&mut b.first_key, &mut b.last_key]);
+        for kept in kept.flatten() {
+            kept.at = kept.at.saturating_add(base);
         }
     }
 
