@@ -3,6 +3,7 @@
 //! The way through: is a server running, what does pg_control say, can this be examined at all; then the
 //! cluster (`cluster.rs`), its databases, their relations, and what nobody claims.
 
+use crate::backup;
 use crate::budget::Budget;
 use crate::cluster::Examination;
 use crate::codes;
@@ -57,7 +58,7 @@ impl Default for Options {
 #[must_use]
 pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) -> Report {
     let start = Instant::now();
-    let sink = Sink::new(options.max_findings, observer);
+    let sink = Sink::new(options.max_findings, observer).with_origins(volume);
     let budget = Budget::default();
     let mut run = Run {
         volume,
@@ -121,6 +122,11 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn all(&mut self) {
         if self.is_held() && !self.options.force {
+            self.refused = true;
+            return;
+        }
+        backup::report_defects(self.volume, self.sink);
+        if !backup::is_chain_sound(self.volume, self.sink) {
             self.refused = true;
             return;
         }
@@ -255,8 +261,11 @@ impl<'a> Run<'a> {
                 "built with NAMEDATALEN {n}, not {NAME_BYTES}: its catalogs are laid out otherwise"
             ));
         }
-        self.label().filter(BackupLabel::is_incremental).map(|_| {
-            "an incremental backup: its files mean nothing without the backups before it".to_owned()
+        let alone = self.volume.links().is_empty();
+        let label = self.label().filter(|l| alone && l.is_incremental());
+        label.map(|_| {
+            "an incremental backup: its files mean nothing without the backups before it (--chain)"
+                .to_owned()
         })
     }
 

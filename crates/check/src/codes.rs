@@ -415,6 +415,72 @@ pub static FILE_NOT_FOLLOWED: Problem = Problem {
     source: "pgfsck only",
 };
 
+/// `archive.damaged`.
+pub static ARCHIVE_DAMAGED: Problem = Problem {
+    name: "archive.damaged",
+    severity: Severity::Error,
+    meaning: "The archive that holds the backup is damaged or cut off: entries, or the ends of entries, are lost. What could still be read was audited.",
+    checked: "The checksum of each tar header, the two blocks of zeros at the end, the length of each entry against the archive, and the checksums of the compressed stream.",
+    innocent: "A copy that is still going on. An archive written by a program that leaves the blocks of zeros out.",
+    advice: "Copy the archive again from where it was made. A lost catalog makes the rest unreadable; a lost table costs that table.",
+    source: "POSIX pax, ustar format; bin/pg_verifybackup/astreamer_verify.c",
+};
+
+/// `archive.entry-name`.
+pub static ARCHIVE_ENTRY_NAME: Problem = Problem {
+    name: "archive.entry-name",
+    severity: Severity::Warning,
+    meaning: "An entry of the archive has a name that no backup program writes: it leads out of the data directory, stands there twice, or is a link to nothing.",
+    checked: "The name of every entry, and every hard link.",
+    innocent: "An archive to which files were appended later (tar -r), or with more in it than the data directory.",
+    advice: "Look at the archive's list of entries before anybody unpacks it.",
+    source: "pgfsck only",
+};
+
+/// `archive.not-read`.
+pub static ARCHIVE_NOT_READ: Problem = Problem {
+    name: "archive.not-read",
+    severity: Severity::Warning,
+    meaning: "The archive was not read to its end because a limit was reached: temporary space, the number of entries, or more content than its size can honestly hold.",
+    checked: "Each limit while the archive is read.",
+    innocent: "A large backup and little temporary space.",
+    advice: "Give more with --temp-limit and --temp-dir, or unpack the backup first.",
+    source: "pgfsck only",
+};
+
+/// `chain.link-missing`.
+pub static CHAIN_LINK_MISSING: Problem = Problem {
+    name: "chain.link-missing",
+    severity: Severity::Error,
+    meaning: "An incremental backup rests on a backup that is not among those that were named, so that nothing can be put together. Nothing else was examined.",
+    checked: "INCREMENTAL FROM LSN and TLI in each backup_label against START WAL LOCATION and START TIMELINE of the backup before.",
+    innocent: "A forgotten --chain.",
+    advice: "Name every backup down to the full one. If one is lost, all that rest on it are of no use.",
+    source: "check_backup_label_files, bin/pg_combinebackup/pg_combinebackup.c",
+};
+
+/// `chain.link-foreign`.
+pub static CHAIN_LINK_FOREIGN: Problem = Problem {
+    name: "chain.link-foreign",
+    severity: Severity::Error,
+    meaning: "A backup that was named does not belong to the chain: it is another cluster's, or one that nothing rests on. Nothing else was examined.",
+    checked: "The system identifier of each backup's pg_control, and which of them are incremental.",
+    innocent: "A wrong --chain.",
+    advice: "Name the backups of this chain only.",
+    source: "check_control_files, bin/pg_combinebackup/pg_combinebackup.c",
+};
+
+/// `chain.file-incomplete`.
+pub static CHAIN_FILE_INCOMPLETE: Problem = Problem {
+    name: "chain.file-incomplete",
+    severity: Severity::Error,
+    meaning: "The newest backup has only the changed blocks of this file, and the rest cannot be had from the backups before: a file is missing there, or an incremental file's head is damaged.",
+    checked: "The head of each incremental file, and that a whole file stands at the end of the chain.",
+    innocent: "None.",
+    advice: "Restore from an earlier backup of the chain.",
+    source: "reconstruct_from_incremental_file, bin/pg_combinebackup/reconstruct.c",
+};
+
 /// `io.read-error`.
 pub static IO_READ_ERROR: Problem = Problem {
     name: "io.read-error",
@@ -969,6 +1035,12 @@ pub static ALL: &[&Problem] = &[
     &FILE_TEMPORARY,
     &FILE_UNEXPECTED,
     &FILE_NOT_FOLLOWED,
+    &ARCHIVE_DAMAGED,
+    &ARCHIVE_ENTRY_NAME,
+    &ARCHIVE_NOT_READ,
+    &CHAIN_LINK_MISSING,
+    &CHAIN_LINK_FOREIGN,
+    &CHAIN_FILE_INCOMPLETE,
     &IO_READ_ERROR,
     &IO_PERMISSION_DENIED,
     &DATABASE_DIRECTORY_MISSING,

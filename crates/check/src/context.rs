@@ -144,6 +144,11 @@ pub fn unreadable(sink: &Sink<'_>, at: Place, e: &VolumeError) {
         VolumeError::Io { .. } => {
             Finding::new(&codes::IO_READ_ERROR, at, format!("could not be read: {e}"))
         }
+        VolumeError::Chain(_) => Finding::new(
+            &codes::CHAIN_FILE_INCOMPLETE,
+            at,
+            format!("not examined: {e}"),
+        ),
         VolumeError::NotFound => return, // vanished since it was listed: the skip says so
         VolumeError::WrongKind { .. } | VolumeError::TooLarge { .. } | _ => {
             Finding::new(&codes::FILE_UNEXPECTED, at, format!("not examined: {e}"))

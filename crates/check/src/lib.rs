@@ -9,6 +9,7 @@
 mod after_the_fact;
 mod all_visible;
 pub mod audit;
+mod backup;
 mod blocks;
 pub mod budget;
 mod catalog_rules;

@@ -6,7 +6,7 @@ use crate::finding::{Finding, Severity};
 use crate::proof::Covered;
 use crate::recovery::{Recovery, pages};
 use pgfsck_format::{BlockNumber, ForkNumber, Oid};
-use pgfsck_volume::VolPath;
+use pgfsck_volume::{VolPath, Volume};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -59,6 +59,8 @@ pub struct Counters {
     pub catalog_references: AtomicU64,
     /// References and rules between catalogs that could not be decided, by why.
     pub catalog_undecided: Mutex<BTreeMap<&'static str, u64>>,
+    /// Findings of which it was asked from which backup their page comes.
+    pub origins: AtomicU64,
 }
 
 impl Counters {
@@ -176,9 +178,14 @@ pub struct Sink<'o> {
     max_findings: usize,
     observer: &'o dyn Observer,
     recovery: OnceLock<Recovery>,
+    /// Knows which of several backups a page comes from.
+    origins: Option<&'o dyn Volume>,
     /// The counts.
     pub counters: Counters,
 }
+
+/// Findings of which it is said from which backup of a chain their page comes.
+const MAX_ORIGINS: u64 = 10_000;
 
 impl<'o> Sink<'o> {
     /// A collector that keeps the first `max_findings` findings in report order and counts the rest.
@@ -189,7 +196,27 @@ impl<'o> Sink<'o> {
             max_findings,
             observer,
             recovery: OnceLock::new(),
+            origins: None,
             counters: Counters::default(),
+        }
+    }
+
+    /// Says with each finding about a page of a chain of backups which of them has the page.
+    #[must_use]
+    pub fn with_origins(self, volume: &'o dyn Volume) -> Self {
+        let origins = (!volume.links().is_empty()).then_some(volume);
+        Self { origins, ..self }
+    }
+
+    /// Adds where the page comes from.
+    fn trace(&self, finding: &mut Finding) {
+        let (Some(volume), Some(offset)) = (self.origins, finding.place.offset) else {
+            return;
+        };
+        if self.counters.origins.fetch_add(1, Ordering::Relaxed) < MAX_ORIGINS
+            && let Some(origin) = volume.origin(&finding.place.path, offset)
+        {
+            finding.message = format!("{} (the page is that in {origin})", finding.message);
         }
     }
 
@@ -237,7 +264,8 @@ impl<'o> Sink<'o> {
     }
 
     /// Takes a finding of which no more can be learned.
-    pub fn report_final(&self, finding: Finding) {
+    pub fn report_final(&self, mut finding: Finding) {
+        self.trace(&mut finding);
         self.observer.finding(&finding);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let count = match finding.severity {

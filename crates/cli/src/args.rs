@@ -1,9 +1,10 @@
 //! The command line, in PostgreSQL's habits.
 
+use crate::output::complain;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pgfsck_check::context::Level;
 use pgfsck_format::{ForkNumber, Lsn, RelFileLocator};
-use pgfsck_volume::TablespaceMapping;
+use pgfsck_volume::{OpenOptions, TablespaceMapping};
 use std::path::PathBuf;
 
 /// An offline integrity checker for PostgreSQL data directories.
@@ -69,6 +70,48 @@ pub struct DataDir {
     /// A tablespace that lay at OLD is at NEW on this machine; repeatable.
     #[arg(short = 'T', long = "tablespace-mapping", value_name = "OLD=NEW", value_parser = parse_mapping)]
     pub tablespace_mapping: Vec<TablespaceMapping>,
+    /// A backup that an incremental one rests on; repeatable, in any order.
+    #[arg(long, value_name = "PATH")]
+    pub chain: Vec<PathBuf>,
+    /// Where a compressed backup may take temporary space [default: TMPDIR, or /tmp].
+    #[arg(long, value_name = "DIR")]
+    pub temp_dir: Option<PathBuf>,
+    /// How many bytes of temporary space it may take, with kB, MB, GB or TB.
+    #[arg(long, value_name = "SIZE", default_value = "1TB", value_parser = parse_size)]
+    pub temp_limit: u64,
+}
+
+impl DataDir {
+    /// What opens the place that these arguments name.
+    pub fn open_options(&self) -> OpenOptions<'static> {
+        OpenOptions {
+            mappings: self.tablespace_mapping.clone(),
+            chain: self.chain.clone(),
+            temp_dir: self.temp_dir.clone().unwrap_or_else(std::env::temp_dir),
+            temp_limit_bytes: self.temp_limit,
+            announce: &|text| complain(&format!("note: {text}")),
+        }
+    }
+}
+
+/// A size in bytes, with PostgreSQL's units.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match text.get(digits.len()..).unwrap_or_default() {
+        "" | "B" => 1,
+        "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        "TB" => 1 << 40,
+        _ => return Err("the units are B, kB, MB, GB and TB".to_owned()),
+    };
+    let number: u64 = digits
+        .trim_end()
+        .parse()
+        .map_err(|_| "not a number".to_owned())?;
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| "too large".to_owned())
 }
 
 /// Where else segments of the write-ahead log are.

@@ -32,6 +32,7 @@ pub mod error;
 pub mod fsm;
 pub mod heap;
 pub mod ids;
+pub mod incremental;
 pub mod item;
 pub mod layouts;
 pub mod names;

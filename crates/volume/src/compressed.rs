@@ -4,59 +4,10 @@
 //! and what lies behind a limit that the caller gives is not decoded, however much the stream promises.
 //! Reading on is cheap, going back begins anew.
 
-use crate::{File, VolumeError};
-use flate2::bufread::MultiGzDecoder;
-use lz4_flex::frame::FrameDecoder as Lz4Decoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder as ZstdFrame};
+use crate::{Compression, Decoder, File, FileReader, VolumeError};
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
-
-/// How a file is compressed, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Compression {
-    /// `.gz` (RFC 1952).
-    Gzip,
-    /// `.lz4`: frames, as the lz4 program and pg_receivewal write them.
-    Lz4,
-    /// `.zst` (RFC 8878).
-    Zstd,
-}
-
-impl Compression {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Gzip, Self::Lz4, Self::Zstd];
-
-    /// The ending of such a file's name, with its dot.
-    #[must_use]
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Gzip => ".gz",
-            Self::Lz4 => ".lz4",
-            Self::Zstd => ".zst",
-        }
-    }
-
-    /// Splits a file's name into that of its content and the compression; `None` if it has none of the
-    /// endings.
-    #[must_use]
-    pub fn of_name(name: &[u8]) -> Option<(&[u8], Self)> {
-        Self::ALL
-            .into_iter()
-            .find_map(|c| Some((name.strip_suffix(c.suffix().as_bytes())?, c)))
-    }
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gzip => "gzip",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        })
-    }
-}
 
 /// Bytes of the compressed file that are read at a time.
 const INPUT_BYTES: usize = 1 << 16;
@@ -64,9 +15,8 @@ const INPUT_BYTES: usize = 1 << 16;
 /// Bytes that are decoded and dropped at a time on the way to a later place.
 const SKIP_BYTES: usize = 1 << 16;
 
-/// The largest window of a Zstandard frame that is decoded, in bytes: what `zstd --ultra -22` and
-/// `--long` (27 bits) ask for.
-const ZSTD_WINDOW_BYTES: u64 = 1 << 27;
+/// Decodes a file from its beginning.
+type Stream = Decoder<BufReader<FileReader<Arc<File>>>>;
 
 /// The content of a compressed file.
 pub struct UnpackedFile {
@@ -114,11 +64,9 @@ impl UnpackedFile {
             return Ok(0);
         }
         if self.stream.as_ref().is_none_or(|(_, at)| *at > offset) {
-            let cursor = Cursor {
-                file: self.file.clone(),
-                at: 0,
-            };
-            self.stream = Some((Stream::new(self.compression, cursor), 0));
+            let reader = FileReader::new(self.file.clone());
+            let input = BufReader::with_capacity(INPUT_BYTES, reader);
+            self.stream = Some((Decoder::new(self.compression, input), 0));
         }
         let compression = self.compression;
         let Some((stream, at)) = &mut self.stream else {
@@ -132,13 +80,13 @@ impl UnpackedFile {
                 .min(SKIP_BYTES);
             let step = dropped.get_mut(..step).unwrap_or_default();
             let wanted = step.len();
-            let got = stream.fill(step).map_err(|e| broken(compression, &e))?;
+            let got = fill(stream, step).map_err(|e| broken(compression, &e))?;
             *at = at.saturating_add(got as u64);
             if got < wanted {
                 return Ok(0);
             }
         }
-        let got = stream.fill(buf).map_err(|e| broken(compression, &e))?;
+        let got = fill(stream, buf).map_err(|e| broken(compression, &e))?;
         *at = at.saturating_add(got as u64);
         Ok(got)
     }
@@ -158,139 +106,20 @@ fn broken(compression: Compression, e: &io::Error) -> VolumeError {
     }
 }
 
-/// Reads a file from its beginning.
-struct Cursor {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for Cursor {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let got = self.file.read_at(buf, self.at).map_err(io::Error::other)?;
-        self.at = self.at.saturating_add(got as u64);
-        Ok(got)
-    }
-}
-
-type Input = BufReader<Cursor>;
-
-/// A decoder under way.
-enum Stream {
-    Gzip(Box<MultiGzDecoder<Input>>),
-    Lz4(Box<Lz4Decoder<Input>>),
-    Zstd(Box<ZstdFrames>),
-    /// After an error, and after the end.
-    Ended,
-}
-
-impl Stream {
-    fn new(compression: Compression, cursor: Cursor) -> Self {
-        let input = BufReader::with_capacity(INPUT_BYTES, cursor);
-        match compression {
-            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(input))),
-            Compression::Lz4 => Self::Lz4(Box::new(Lz4Decoder::new(input))),
-            Compression::Zstd => Self::Zstd(Box::new(ZstdFrames { input, frame: None })),
+/// Fills the buffer as far as the content goes. A file that ends too early is a shorter file: what is in it
+/// has checksums of its own.
+fn fill(stream: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buf.get_mut(filled..).filter(|r| !r.is_empty()) {
+        match stream.read(rest) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(e) => return Err(e),
         }
     }
-
-    /// Fills the buffer as far as the content goes.
-    fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while let Some(rest) = buf.get_mut(filled..).filter(|r| !r.is_empty()) {
-            match self.read(rest) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // A file that ends too early is a shorter file; also a checksum at its very end says
-                // nothing that the content's own checksums do not say.
-                Err(_) if self.is_used_up() => {
-                    *self = Self::Ended;
-                    break;
-                }
-                Err(e) => {
-                    *self = Self::Ended;
-                    return Err(e);
-                }
-            }
-        }
-        Ok(filled)
-    }
-
-    /// Whether the file has no more bytes.
-    fn is_used_up(&mut self) -> bool {
-        let input = match self {
-            Self::Gzip(d) => d.get_mut(),
-            Self::Lz4(d) => d.get_mut(),
-            Self::Zstd(d) => &mut d.input,
-            Self::Ended => return true,
-        };
-        input.fill_buf().is_ok_and(<[u8]>::is_empty)
-    }
-
-    /// Some bytes; none at the end of the last frame.
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let got = match self {
-                Self::Gzip(d) => return d.read(buf),
-                Self::Lz4(d) => d.read(buf)?,
-                Self::Zstd(d) => d.read(buf)?,
-                Self::Ended => return Ok(0),
-            };
-            // No bytes: a frame has ended. Each takes some of the file, so that this comes to an end.
-            if got > 0 || self.is_used_up() {
-                return Ok(got);
-            }
-        }
-    }
-}
-
-/// Zstandard frames, one after the other.
-struct ZstdFrames {
-    input: Input,
-    /// The frame under way.
-    frame: Option<ZstdFrame>,
-}
-
-impl ZstdFrames {
-    /// Some bytes of the frame under way, or of the next one; none at the end of each.
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(frame) = &mut self.frame else {
-            self.frame = self.next_frame()?;
-            return if self.frame.is_some() {
-                self.read(buf)
-            } else {
-                Ok(0)
-            };
-        };
-        while frame.can_collect() == 0 && !frame.is_finished() {
-            frame
-                .decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
-                .map_err(|e| io::Error::other(e.to_string()))?;
-        }
-        let got = frame.read(buf)?;
-        if got == 0 {
-            self.frame = None;
-        }
-        Ok(got)
-    }
-
-    /// The frame that begins here; none if it is one to be skipped, which it is then.
-    fn next_frame(&mut self) -> io::Result<Option<ZstdFrame>> {
-        let mut frame = ZstdFrame::new();
-        frame.set_max_window_size(ZSTD_WINDOW_BYTES);
-        match frame.init(&mut self.input) {
-            Ok(()) => Ok(Some(frame)),
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                length,
-                ..
-            })) => {
-                let mut skipped = self.input.by_ref().take(u64::from(length));
-                io::copy(&mut skipped, &mut io::sink())?;
-                Ok(None)
-            }
-            Err(e) => Err(io::Error::other(e.to_string())),
-        }
-    }
+    Ok(filled)
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
 //! A data directory on a file system.
 
 use crate::postmaster::{LiveServer, find_live_server};
-use crate::{Entry, EntryKind, LinkProblem, VolPath, Volume, VolumeError};
+use crate::{Entry, EntryKind, File, LinkProblem, VolPath, Volume, VolumeError};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -29,55 +27,6 @@ pub struct Directory {
     mappings: Vec<TablespaceMapping>,
 }
 
-/// A regular file opened for reading.
-#[derive(Debug)]
-pub struct File {
-    file: fs::File,
-    bytes: u64,
-    modified: Option<SystemTime>,
-}
-
-impl File {
-    /// Its size in bytes when it was opened.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Whether it was empty when it was opened.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes == 0
-    }
-
-    /// When its content last changed.
-    #[must_use]
-    pub fn modified(&self) -> Option<SystemTime> {
-        self.modified
-    }
-
-    /// Fills `buf` from `offset` and returns how many bytes were there: fewer than asked for means
-    /// that the file ends.
-    ///
-    /// # Errors
-    /// [`VolumeError::Io`] if the device fails.
-    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, VolumeError> {
-        let mut filled = 0;
-        while let Some(rest) = buf.get_mut(filled..).filter(|r| !r.is_empty()) {
-            match self
-                .file
-                .read_at(rest, offset.saturating_add(filled as u64))
-            {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Ok(filled)
-    }
-}
-
 impl Directory {
     /// A data directory at `root`.
     ///
@@ -96,12 +45,6 @@ impl Directory {
             canonical_root,
             mappings,
         })
-    }
-
-    /// The directory's path with every link resolved.
-    #[must_use]
-    pub fn canonical_root(&self) -> &Path {
-        &self.canonical_root
     }
 
     /// Where `path` lies on this machine: below the root, or below a tablespace's mapped target.
@@ -201,6 +144,10 @@ impl Volume for Directory {
         "directory"
     }
 
+    fn root(&self) -> Option<&Path> {
+        Some(&self.canonical_root)
+    }
+
     fn live_server(
         &self,
         pid_in_file: Option<i64>,
@@ -252,11 +199,11 @@ impl Volume for Directory {
         };
         let stat = rustix::fs::fstat(&fd)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Ok(File {
-                file: fs::File::from(fd),
-                bytes: u64::try_from(stat.st_size).unwrap_or(0),
-                modified: modified(&stat),
-            }),
+            FileType::RegularFile => Ok(File::whole(
+                fs::File::from(fd),
+                u64::try_from(stat.st_size).unwrap_or(0),
+                modified(&stat),
+            )),
             FileType::Directory => Err(VolumeError::WrongKind {
                 found: "directory",
                 wanted: "file",
@@ -271,7 +218,7 @@ impl Volume for Directory {
 
 /// Opens without touching the access time; only the owner and root may ask for that, so anybody
 /// else opens plainly.
-fn open_quietly(path: &Path, flags: OFlags) -> Result<OwnedFd, rustix::io::Errno> {
+pub(crate) fn open_quietly(path: &Path, flags: OFlags) -> Result<OwnedFd, rustix::io::Errno> {
     let flags = flags | OFlags::CLOEXEC;
     #[cfg(target_os = "linux")]
     match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {

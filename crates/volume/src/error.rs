@@ -41,6 +41,9 @@ pub enum VolumeError {
         /// The decoder's words for it.
         message: String,
     },
+    /// A file of an incremental backup that cannot be put together from its chain.
+    #[error("the chain of backups does not hold it: {0}")]
+    Chain(String),
     /// A file that is small in every cluster is not small here.
     #[error("{bytes} bytes, more than the {limit_bytes} that such a file can have")]
     TooLarge {
@@ -61,6 +64,10 @@ impl VolumeError {
 
 impl From<io::Error> for VolumeError {
     fn from(e: io::Error) -> Self {
+        // A file in pieces hands on what the piece's own file said.
+        if let Some(inner) = e.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return inner.clone();
+        }
         match e.kind() {
             io::ErrorKind::NotFound => Self::NotFound,
             io::ErrorKind::PermissionDenied => Self::PermissionDenied,

@@ -12,23 +12,35 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
+mod archives;
 mod buffer;
+mod chain;
 mod compressed;
+mod decoder;
 mod directory;
 mod error;
+mod file;
 mod open;
 mod path;
 mod postmaster;
+mod spool;
+mod tar;
+mod tree;
 
+pub use archives::{Archives, Member};
 pub use buffer::ScanBuffer;
-pub use compressed::{Compression, UnpackedFile};
-pub use directory::{Directory, File, TablespaceMapping};
+pub use chain::Chain;
+pub use compressed::UnpackedFile;
+pub use decoder::{Compression, Decoder};
+pub use directory::{Directory, TablespaceMapping};
 pub use error::VolumeError;
-pub use open::{OpenError, Opened, open};
+pub use file::{Extent, File, FileReader, ReadAt};
+pub use open::{OpenError, OpenOptions, Opened, TEMP_LIMIT_BYTES, open};
 pub use path::VolPath;
 pub use postmaster::{LiveServer, find_live_server};
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::SystemTime;
 
 /// What an entry of a directory is.
@@ -83,6 +95,30 @@ pub struct Entry {
     pub link: Option<OsString>,
 }
 
+/// What is wrong with the wrapping of a backup, not with what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defect {
+    /// The archive.
+    pub path: VolPath,
+    /// Where in it: in its decoded content, if it is compressed.
+    pub offset: Option<u64>,
+    /// What kind.
+    pub kind: DefectKind,
+    /// In words.
+    pub message: String,
+}
+
+/// Kinds of [`Defect`]s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefectKind {
+    /// Bytes are missing or wrong: content is lost.
+    Damaged,
+    /// Names that no backup program writes.
+    Name,
+    /// A limit kept the rest from being read.
+    Limit,
+}
+
 /// A place that holds a cluster.
 pub trait Volume: Send + Sync {
     /// The path as the user named it (or the data directory found below it).
@@ -90,6 +126,26 @@ pub trait Volume: Send + Sync {
 
     /// `directory`, `tar` …, as reports print it.
     fn kind(&self) -> &'static str;
+
+    /// The directory of this machine that it is, with every link resolved, if it is one.
+    fn root(&self) -> Option<&Path> {
+        None
+    }
+
+    /// What is wrong with the archives that the place consists of.
+    fn defects(&self) -> &[Defect] {
+        &[]
+    }
+
+    /// The backups that make up an incremental one, the newest first; none for anything else.
+    fn links(&self) -> Vec<&dyn Volume> {
+        Vec::new()
+    }
+
+    /// Which file of which backup a byte of a file comes from, where the file itself does not say it.
+    fn origin(&self, _path: &VolPath, _offset: u64) -> Option<String> {
+        None
+    }
 
     /// A server that is using the place right now.
     fn live_server(

@@ -33,7 +33,7 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         interrupted,
         stream: (args.format == ReportFormat::Jsonl).then(|| Mutex::new(Ok(()))),
     };
-    let report = audit(&volume, &options(args, archives.into()), &watcher);
+    let report = audit(volume.as_ref(), &options(args, archives.into()), &watcher);
     watcher.progress.finish();
     for (format, path) in &args.reports {
         // A file is no terminal.

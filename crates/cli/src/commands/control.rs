@@ -18,7 +18,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use pgfsck_format::Lsn;
 use pgfsck_format::control::{CBool, ControlFile, CrcVerdict, Recognised, WalLevel};
 use pgfsck_format::wal::SegmentName;
-use pgfsck_volume::{VolPath, Volume};
+use pgfsck_volume::VolPath;
 
 /// Prints pg_control; exit code 1 if its CRC is wrong.
 pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {

@@ -23,8 +23,13 @@ pub fn run(args: &LocateArgs) -> anyhow::Result<ExitCode> {
         _ => (None, args.what.as_slice()),
     };
     let volume = open(&args.data, datadir)?;
-    let cluster = load_catalog(&volume)?;
-    let answer = find(&volume, &cluster, volume.canonical_root(), questions);
+    let cluster = load_catalog(volume.as_ref())?;
+    let answer = find(
+        volume.as_ref(),
+        &cluster,
+        volume.root().unwrap_or(Path::new("/")),
+        questions,
+    );
     match args.format {
         ListFormat::Text => print(&text(&answer))?,
         ListFormat::Json => print(&format!("{:#}\n", serde_json::to_value(&answer)?))?,

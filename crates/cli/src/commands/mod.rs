@@ -32,9 +32,9 @@ fn data_directory(data: &DataDir, positional: Option<&Path>) -> anyhow::Result<P
 }
 
 /// Opens it, and says so if it lies one level below.
-fn open(data: &DataDir, positional: Option<&Path>) -> anyhow::Result<Directory> {
+fn open(data: &DataDir, positional: Option<&Path>) -> anyhow::Result<Box<dyn Volume>> {
     let path = data_directory(data, positional)?;
-    let opened = pgfsck_volume::open(&path, data.tablespace_mapping.clone())?;
+    let opened = pgfsck_volume::open(&path, &data.open_options())?;
     if let Some(below) = opened.below {
         complain(&format!(
             "note: the data directory is \"{}\"",

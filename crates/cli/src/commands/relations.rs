@@ -16,11 +16,11 @@ use std::process::ExitCode;
 /// Lists all relations; exit code 2 if some rows could not be read.
 pub fn run(args: &RelationsArgs) -> anyhow::Result<ExitCode> {
     let volume = open(&args.data, args.datadir.as_deref())?;
-    let cluster = load_catalog(&volume)?;
+    let cluster = load_catalog(volume.as_ref())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let gaps = match args.format {
-        ListFormat::Text => write_text(&volume, &cluster, &mut out)?,
-        ListFormat::Json => write_json(&volume, &cluster, &mut out)?,
+        ListFormat::Text => write_text(volume.as_ref(), &cluster, &mut out)?,
+        ListFormat::Json => write_json(volume.as_ref(), &cluster, &mut out)?,
     };
     out.flush()?;
     Ok(exit_code(&gaps))

@@ -34,7 +34,7 @@ pub fn run(args: &WalArgs) -> anyhow::Result<ExitCode> {
 
 /// Where a cluster's log is.
 struct Places {
-    volume: Directory,
+    volume: Box<dyn Volume>,
     archives: Vec<Directory>,
     /// Where tablespaces were moved to, by -T.
     mapped: Vec<PathBuf>,
@@ -72,7 +72,7 @@ struct Ended {
 impl<'a> Wal<'a> {
     /// The log of the data directory and the archives.
     fn open(places: &'a Places) -> anyhow::Result<Self> {
-        let volume: &dyn Volume = &places.volume;
+        let volume = places.volume.as_ref();
         let (recognised, fmt) = read_control(volume)?;
         let control = recognised.control;
         let timeline = control

@@ -33,14 +33,14 @@ pub fn run(args: &XidArgs) -> anyhow::Result<ExitCode> {
         })
         .collect::<Result<_, _>>()?;
     let volume = open(&args.data, datadir)?;
-    let (recognised, fmt) = read_control(&volume)?;
-    let clean = was_stopped_cleanly(&volume, &recognised.control);
+    let (recognised, fmt) = read_control(volume.as_ref())?;
+    let clean = was_stopped_cleanly(volume.as_ref(), &recognised.control);
     if !clean {
         complain(
             "note: the cluster was not stopped cleanly; the write-ahead log may decide otherwise",
         );
     }
-    let lookup = Lookup::new(&volume, fmt, &recognised.control, clean);
+    let lookup = Lookup::new(volume.as_ref(), fmt, &recognised.control, clean);
     let (text, entries, unreadable) = if args.multixact {
         multis(&lookup, &numbers)?
     } else {

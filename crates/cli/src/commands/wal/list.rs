@@ -113,7 +113,7 @@ pub struct Segment {
 
 /// Every segment file: the data directory's in the order of their names, then each archive's.
 fn segments(places: &Places, wal: &Wal<'_>) -> anyhow::Result<Vec<Segment>> {
-    let mut files = segment_files(&places.volume, wal.fmt, &places.archives)
+    let mut files = segment_files(places.volume.as_ref(), wal.fmt, &places.archives)
         .context("could not read the write-ahead log")?;
     files.sort_by(|a, b| (a.archive, &a.path).cmp(&(b.archive, &b.path)));
     Ok(files.into_iter().map(|f| segment(wal, f)).collect())
