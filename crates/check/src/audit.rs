@@ -10,6 +10,7 @@ use crate::codes;
 use crate::context::{Cx, Level, Stop};
 use crate::control::{self, Known};
 use crate::finding::{Finding, Place, Severity};
+use crate::manifest::{self, Manifest};
 use crate::presume;
 use crate::report::{
     Cluster, Coverage, Report, ReportFinding, ReportRecovery, Summary, Target, Tool, Verdict,
@@ -163,10 +164,23 @@ impl<'a> Run<'a> {
             level: self.options.level,
             sink: self.sink,
             budget: self.budget,
+            manifest: None,
         };
         // A pg_control with a wrong CRC tells the format, if that makes sense; nothing is held against it.
         let control = known.control.as_ref().filter(|_| known.believed);
+        if !self.volume.links().is_empty() {
+            Examination { cx, control }.examine(own);
+            return manifest::check_links(&cx);
+        }
+        let manifest = Manifest::read(&cx, control);
+        let cx = Cx {
+            manifest: manifest.as_ref(),
+            ..cx
+        };
         Examination { cx, control }.examine(own);
+        if let Some(manifest) = &manifest {
+            manifest.finish(&cx);
+        }
     }
 
     /// Whether a server holds the directory; reports it.

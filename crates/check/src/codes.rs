@@ -481,6 +481,83 @@ pub static CHAIN_FILE_INCOMPLETE: Problem = Problem {
     source: "reconstruct_from_incremental_file, bin/pg_combinebackup/reconstruct.c",
 };
 
+/// `manifest.invalid`.
+pub static MANIFEST_INVALID: Problem = Problem {
+    name: "manifest.invalid",
+    severity: Severity::Error,
+    meaning: "The backup's manifest is damaged: it cannot tell what the backup must hold, and no server and no tool will accept it.",
+    checked: "Its form, its members, its paths and its own SHA-256.",
+    innocent: "A manifest that somebody edited.",
+    advice: "The files were audited all the same. Take the manifest from another copy of the backup, if there is one.",
+    source: "common/parse_manifest.c; verify_manifest_checksum",
+};
+
+/// `manifest.foreign`.
+pub static MANIFEST_FOREIGN: Problem = Problem {
+    name: "manifest.foreign",
+    severity: Severity::Error,
+    meaning: "The manifest belongs to a backup of another cluster.",
+    checked: "System-Identifier against pg_control (17+).",
+    innocent: "None.",
+    advice: "Find out which of the two belongs here: two backups were mixed.",
+    source: "bin/pg_verifybackup/pg_verifybackup.c",
+};
+
+/// `manifest.outdated`.
+pub static MANIFEST_OUTDATED: Problem = Problem {
+    name: "manifest.outdated",
+    severity: Severity::Note,
+    meaning: "A manifest lies in a directory on which a server was started since the backup: the files have changed, as they should.",
+    checked: "backup_label.old, the last checkpoint against the end of the backup, and the state in pg_control.",
+    innocent: "Every restored backup and every standby keeps its manifest.",
+    advice: "Nothing. The manifest says nothing about these files any more.",
+    source: "pgfsck only",
+};
+
+/// `manifest.file-missing`.
+pub static MANIFEST_FILE_MISSING: Problem = Problem {
+    name: "manifest.file-missing",
+    severity: Severity::Error,
+    meaning: "A file that the backup had when it was taken is not there.",
+    checked: "Every path of the manifest.",
+    innocent: "None.",
+    advice: "Copy it from another copy of the same backup: the manifest tells whether it is the right one.",
+    source: "bin/pg_verifybackup/pg_verifybackup.c",
+};
+
+/// `manifest.file-extra`.
+pub static MANIFEST_FILE_EXTRA: Problem = Problem {
+    name: "manifest.file-extra",
+    severity: Severity::Error,
+    meaning: "A file is in the backup that was not there when it was taken. A server that is started on it will meet it.",
+    checked: "Every file against the manifest, except pg_wal, postgresql.auto.conf, recovery.signal and standby.signal.",
+    innocent: "A file that somebody put there since.",
+    advice: "Remove it from the backup if it is not wanted.",
+    source: "bin/pg_verifybackup/pg_verifybackup.c",
+};
+
+/// `manifest.size-mismatch`.
+pub static MANIFEST_SIZE_MISMATCH: Problem = Problem {
+    name: "manifest.size-mismatch",
+    severity: Severity::Error,
+    meaning: "A file has another size than when the backup was taken.",
+    checked: "Every size in the manifest.",
+    innocent: "A file of settings that somebody changed.",
+    advice: "Copy it from another copy of the same backup.",
+    source: "bin/pg_verifybackup/pg_verifybackup.c",
+};
+
+/// `manifest.checksum-mismatch`.
+pub static MANIFEST_CHECKSUM_MISMATCH: Problem = Problem {
+    name: "manifest.checksum-mismatch",
+    severity: Severity::Error,
+    meaning: "The content of a file is not what it was when the backup was taken.",
+    checked: "Every checksum in the manifest, while the file is read for the audit.",
+    innocent: "A file of settings that somebody changed.",
+    advice: "Copy it from another copy of the same backup. Findings about pages of this file, if there are any, say what it means.",
+    source: "bin/pg_verifybackup/pg_verifybackup.c",
+};
+
 /// `io.read-error`.
 pub static IO_READ_ERROR: Problem = Problem {
     name: "io.read-error",
@@ -1041,6 +1118,13 @@ pub static ALL: &[&Problem] = &[
     &CHAIN_LINK_MISSING,
     &CHAIN_LINK_FOREIGN,
     &CHAIN_FILE_INCOMPLETE,
+    &MANIFEST_INVALID,
+    &MANIFEST_FOREIGN,
+    &MANIFEST_OUTDATED,
+    &MANIFEST_FILE_MISSING,
+    &MANIFEST_FILE_EXTRA,
+    &MANIFEST_SIZE_MISMATCH,
+    &MANIFEST_CHECKSUM_MISMATCH,
     &IO_READ_ERROR,
     &IO_PERMISSION_DENIED,
     &DATABASE_DIRECTORY_MISSING,

@@ -3,6 +3,7 @@
 use crate::budget::Budget;
 use crate::codes;
 use crate::finding::{Finding, Place, Severity};
+use crate::manifest::Manifest;
 use crate::sink::Sink;
 use pgfsck_format::{ClusterFormat, Lsn};
 use pgfsck_volume::{Directory, Volume, VolumeError};
@@ -108,6 +109,8 @@ pub struct Cx<'a> {
     pub sink: &'a Sink<'a>,
     /// The memory for what must be remembered of whole relations.
     pub budget: &'a Budget,
+    /// The backup's manifest, which wants a checksum of each file.
+    pub manifest: Option<&'a Manifest>,
 }
 
 impl Cx<'_> {

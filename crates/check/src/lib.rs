@@ -33,6 +33,7 @@ mod index_tree;
 mod inventory;
 mod key_order;
 mod live_rows;
+mod manifest;
 mod maps;
 mod multixacts;
 mod orphans;

@@ -153,7 +153,12 @@ fn cut<'f>(cx: &Cx<'_>, segments: &'f [SegmentFile]) -> Vec<Piece<'f>> {
         let blocks = (file.bytes / block_size).min(u64::from(cx.fmt.segment_blocks));
         let mut first = 0;
         while first < blocks {
-            let n = per_piece.min(blocks - first);
+            let in_order = cx.manifest.is_some_and(|m| m.wants_in_order(&file.path));
+            let n = if in_order {
+                blocks
+            } else {
+                per_piece.min(blocks - first)
+            };
             out.push(Piece {
                 file,
                 first,
@@ -191,6 +196,9 @@ fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles<'_>, piece: &Piece<'_>
         let block_len = cx.fmt.block_len();
         let per_read = (READ_BYTES / block_len).max(1) as u64;
         let mut done = 0;
+        let mut digest = cx
+            .manifest
+            .and_then(|m| m.begin(&piece.file.path, piece.first * block_len as u64));
         while done < piece.blocks {
             if cx.sink.observer().cancelled() {
                 return;
@@ -204,6 +212,9 @@ fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles<'_>, piece: &Piece<'_>
             match file.read_at(buf, first * block_len as u64) {
                 Ok(got) => {
                     let pages = buf.get(..got).unwrap_or_default();
+                    if let Some(digest) = &mut digest {
+                        digest.update(pages);
+                    }
                     let raw = raw_checksums(cx, pages);
                     for ((i, page), raw) in (0u64..).zip(pages.chunks_exact(block_len)).zip(raw) {
                         move_to(&mut at, cx, base, first + i);
@@ -223,10 +234,16 @@ fn scan_piece<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles<'_>, piece: &Piece<'_>
                     }
                     Counters::add(&cx.sink.counters.bytes_read, got as u64);
                 }
-                Err(_) => block_by_block(cx, fork, &file, &mut at, (base, first, n), check),
+                Err(_) => {
+                    digest = None;
+                    block_by_block(cx, fork, &file, &mut at, (base, first, n), check);
+                }
             }
             cx.sink.observer().advance(bytes as u64);
             done += n;
+        }
+        if let (Some(manifest), Some(digest)) = (cx.manifest, digest) {
+            manifest.end(digest);
         }
     });
 }
@@ -534,6 +551,7 @@ mod tests {
             level: Level::Pages,
             sink: &sink,
             budget: &crate::budget::Budget::default(),
+            manifest: None,
         };
         let fork = ForkFiles {
             segments,

@@ -197,6 +197,7 @@ mod tests {
             level: Level::Files,
             sink: &sink,
             budget: &crate::budget::Budget::default(),
+            manifest: None,
         };
         let number = RelFileNumber(16384);
         let files: Vec<RelFile> = files

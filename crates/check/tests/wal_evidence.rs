@@ -123,6 +123,7 @@ impl Cluster {
             level: Level::Deep,
             sink: &sink,
             budget: &budget,
+            manifest: None,
         };
         WalEvidence::gather(&cx, &self.control, questions)
     }

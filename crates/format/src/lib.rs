@@ -35,6 +35,7 @@ pub mod ids;
 pub mod incremental;
 pub mod item;
 pub mod layouts;
+pub mod manifest;
 pub mod names;
 pub mod page;
 pub mod pg_version;
