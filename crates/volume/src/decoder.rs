@@ -87,6 +87,8 @@ enum State<R: BufRead> {
     /// Between two frames.
     Zstd(R),
     ZstdFrame(R, Box<ZstdFrame>),
+    /// What a frame had when it failed, and how.
+    ZstdFailed(Box<ZstdFrame>, Option<io::Error>),
     /// After the end, and after an error.
     Ended,
 }
@@ -124,9 +126,12 @@ impl<R: BufRead> State<R> {
             Self::Gzip(decoder) => decoder.get_mut(),
             Self::Lz4(decoder) => decoder.get_mut(),
             Self::ZstdFrame(input, _) | Self::Zstd(input) => input,
-            Self::Ended => return e,
+            Self::ZstdFailed(..) | Self::Ended => return e,
         };
-        let is_its_own = matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::InvalidData);
+        let is_its_own = matches!(
+            e.kind(),
+            io::ErrorKind::Interrupted | io::ErrorKind::InvalidData
+        );
         if !is_its_own && input.fill_buf().is_ok_and(<[u8]>::is_empty) {
             return io::Error::new(io::ErrorKind::UnexpectedEof, e);
         }
@@ -147,10 +152,18 @@ impl<R: BufRead> State<R> {
                     }
                 }
                 Self::ZstdFrame(input, frame) => {
-                    while frame.can_collect() == 0 && !frame.is_finished() {
-                        frame
+                    let mut failed = None;
+                    while failed.is_none() && frame.can_collect() == 0 && !frame.is_finished() {
+                        failed = frame
                             .decode_blocks(&mut *input, BlockDecodingStrategy::UptoBlocks(1))
-                            .map_err(io::Error::other)?;
+                            .err();
+                    }
+                    if let Some(e) = failed {
+                        let e = self.at_its_end(io::Error::other(e));
+                        if let Self::ZstdFrame(_, frame) = std::mem::replace(self, Self::Ended) {
+                            *self = Self::ZstdFailed(given_up(frame), Some(e));
+                        }
+                        continue;
                     }
                     let got = frame.read(buf)?;
                     if got > 0 {
@@ -160,6 +173,13 @@ impl<R: BufRead> State<R> {
                     if let Self::ZstdFrame(input, _) = std::mem::replace(self, Self::Ended) {
                         *self = Self::Zstd(input);
                     }
+                }
+                Self::ZstdFailed(frame, e) => {
+                    let got = frame.read(buf)?;
+                    if got > 0 {
+                        return Ok(got);
+                    }
+                    return e.take().map_or(Ok(0), Err);
                 }
                 Self::Zstd(_) => {
                     if let Self::Zstd(mut input) = std::mem::replace(self, Self::Ended) {
@@ -194,6 +214,14 @@ fn next_frame<R: BufRead>(mut input: R) -> io::Result<State<R>> {
         Err(_) if input.fill_buf()?.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
         Err(e) => Err(io::Error::other(e)),
     }
+}
+
+/// Ends a frame that failed, so that it hands out what it kept for later blocks to refer to.
+fn given_up(mut frame: Box<ZstdFrame>) -> Box<ZstdFrame> {
+    // The header of a last block without content, and four bytes that may be asked for as a checksum.
+    let end: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
+    let _ = frame.decode_blocks(end, BlockDecodingStrategy::All);
+    frame
 }
 
 /// The content checksum of a frame that has ended, where it has one.
