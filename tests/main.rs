@@ -1,6 +1,7 @@
 //! The whole program against real clusters: healthy ones, on which it must be silent, and damaged
 //! ones, on which it must say what happened, and nothing else.
 
+mod backups;
 mod clean;
 mod common;
 mod contract;

@@ -95,6 +95,10 @@ impl Needed {
             block >= table.filled || table.zeroed.get(run).is_some_and(|r| r.contains(&block))
         };
         let extent = file.walk(&mut |_, page| {
+            // The table's page may only be in the write-ahead log yet.
+            if page.lsn() >= source.xacts.settled_before {
+                return;
+            }
             if PageKind::identify(page) != PageKind::Btree {
                 needed.whole = false;
                 return;
@@ -113,6 +117,8 @@ impl Needed {
             }
         });
         needed.whole &= losses.is_empty() && extent.filled > 0;
+        // Before recovery an index may be torn, and blocks of zeros are what it expects.
+        needed.whole |= !source.xacts.clean;
         needed
     }
 }

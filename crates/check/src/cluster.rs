@@ -13,7 +13,7 @@ use crate::versions::{self, Witness};
 use crate::{slots, slru, top, twophase, wal};
 use pgfsck_catalog::{ClusterCatalog, MultiXactEnd};
 use pgfsck_format::control::ControlFile;
-use pgfsck_format::{MultiXactId, MultiXactOffset, Oid, TransactionId};
+use pgfsck_format::{Lsn, MultiXactId, MultiXactOffset, Oid, TransactionId};
 use pgfsck_volume::VolPath;
 
 /// The cluster, once its format is known.
@@ -119,9 +119,14 @@ impl Examination<'_> {
     /// What the catalog must know of the stop.
     fn catalog_stop(&self) -> pgfsck_catalog::Stop {
         let clean = self.cx.stop == Stop::Clean;
-        self.control.map_or(
+        let settled_before = match self.cx.stop {
+            Stop::Clean => Lsn(u64::MAX),
+            Stop::Standby { redo } | Stop::Unclean { redo } => redo,
+        };
+        let stop = self.control.map_or(
             pgfsck_catalog::Stop {
                 clean,
+                settled_before,
                 next_xid: TransactionId(u32::MAX),
                 multi_end: MultiXactEnd {
                     next: MultiXactId(u32::MAX),
@@ -129,7 +134,11 @@ impl Examination<'_> {
                 },
             },
             |c| pgfsck_catalog::Stop::new(&c.check_point_copy, clean),
-        )
+        );
+        pgfsck_catalog::Stop {
+            settled_before,
+            ..stop
+        }
     }
 
     /// Every file that names a version.

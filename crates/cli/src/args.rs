@@ -198,6 +198,9 @@ pub struct AuditArgs {
     pub datadir: Option<PathBuf>,
     #[command(flatten)]
     pub archives: WalArchives,
+    /// Of a folder of backups audit the newest only.
+    #[arg(long)]
+    pub latest: bool,
     /// How deep to look.
     #[arg(long, value_enum, default_value = "structure")]
     pub level: LevelArg,

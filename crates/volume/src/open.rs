@@ -75,6 +75,8 @@ pub enum OpenError {
         path: PathBuf,
         /// Their names.
         names: Vec<String>,
+        /// Where they are, if each of them is a backup: such are audited one after the other.
+        backups: Vec<PathBuf>,
     },
     /// Backups were named that one which is not incremental does not need, or that are none.
     #[error("\"{path}\" {problem}")]
@@ -198,8 +200,43 @@ fn open_one(path: &Path, options: &OpenOptions<'_>) -> Result<Opened, OpenError>
                 .filter_map(|p| p.file_name())
                 .map(|n| n.to_string_lossy().into_owned())
                 .collect(),
+            backups: if several.iter().all(|p| is_backup(p)) {
+                several.to_vec()
+            } else {
+                Vec::new()
+            },
         }),
     }
+}
+
+/// Whether a directory is a backup and not somebody's data directory.
+fn is_backup(path: &Path) -> bool {
+    let marks = ["backup_label", "backup_manifest"];
+    marks.iter().any(|m| path.join(m).is_file()) || tar_set(path).is_some()
+}
+
+/// Of several backups, those that an incremental one rests on, down to a full one, as far as they are there:
+/// each begins where the one after it says.
+#[must_use]
+pub fn chain_among(path: &Path, backups: &[PathBuf]) -> Vec<PathBuf> {
+    let read = |path: &Path| {
+        let bytes = fs::read(path.join("backup_label")).ok()?;
+        BackupLabel::parse(&bytes).ok()
+    };
+    let mut out: Vec<PathBuf> = Vec::new();
+    let mut label = read(path);
+    while let Some(from) = label.and_then(|l| l.incremental_from) {
+        let earlier = backups
+            .iter()
+            .filter(|p| *p != path && !out.contains(p))
+            .find_map(|p| Some((p, read(p).filter(|l| l.start == from)?)));
+        let Some((earlier, next)) = earlier else {
+            break;
+        };
+        out.push(earlier.clone());
+        label = Some(next);
+    }
+    out
 }
 
 /// The data directory, or the tar backup, that a directory is.
@@ -254,6 +291,7 @@ fn tar(
         several => Err(OpenError::Several {
             path: path.to_path_buf(),
             names: several.iter().map(ToString::to_string).collect(),
+            backups: Vec::new(),
         }),
     }
 }

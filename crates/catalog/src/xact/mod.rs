@@ -19,7 +19,7 @@ pub use prepared::PreparedTransactions;
 pub use visibility::{RowFate, RowTrust, RowVerdict};
 
 use pgfsck_format::control::CheckPoint;
-use pgfsck_format::{ClusterFormat, TransactionId};
+use pgfsck_format::{ClusterFormat, Lsn, TransactionId};
 use pgfsck_volume::Volume;
 
 /// How the server stopped, as pg_control has it.
@@ -27,6 +27,9 @@ use pgfsck_volume::Volume;
 pub struct Stop {
     /// Whether it stopped cleanly: nothing of what counts is only in WAL.
     pub clean: bool,
+    /// Pages with an earlier LSN were written together with everything that they rest on: after a stop that
+    /// was not clean, those from before the place where replay begins; all of them after a clean one.
+    pub settled_before: Lsn,
     /// `nextXid`: the next transaction id to be given out.
     pub next_xid: TransactionId,
     /// `nextMulti` and `nextMultiOffset`: where the multixacts end.
@@ -40,6 +43,11 @@ impl Stop {
     pub fn new(check_point: &CheckPoint, clean: bool) -> Self {
         Self {
             clean,
+            settled_before: if clean {
+                Lsn(u64::MAX)
+            } else {
+                check_point.redo
+            },
             next_xid: check_point.next_xid.xid(),
             multi_end: MultiXactEnd {
                 next: check_point.next_multi,
@@ -60,6 +68,8 @@ pub struct Transactions {
     pub prepared: PreparedTransactions,
     /// Whether the server stopped cleanly, so that no WAL is left to be replayed.
     pub clean: bool,
+    /// See [`Stop::settled_before`].
+    pub settled_before: Lsn,
     /// The next transaction id to be given out: ages are counted back from it.
     pub next_xid: TransactionId,
 }
@@ -73,6 +83,7 @@ impl Transactions {
             multis: MultiXacts::new(fmt, Some(stop.multi_end)),
             prepared: PreparedTransactions::read(volume, fmt),
             clean: stop.clean,
+            settled_before: stop.settled_before,
             next_xid: stop.next_xid,
         }
     }

@@ -289,6 +289,7 @@ mod tests {
         let fmt = crate::tests::format(Major::V14);
         let stop = Stop {
             clean,
+            settled_before: pgfsck_format::Lsn(u64::MAX),
             next_xid: TransactionId(8),
             multi_end: MultiXactEnd {
                 next: MultiXactId(3),

@@ -294,6 +294,7 @@ fn random_damage_is_survived() {
     let database = p.load().1;
     let stop = pgfsck_catalog::Stop {
         clean: true,
+        settled_before: pgfsck_format::Lsn(u64::MAX),
         next_xid: opened.catalog.transactions.next_xid,
         multi_end: pgfsck_catalog::MultiXactEnd {
             next: pgfsck_format::MultiXactId(1),

@@ -2,7 +2,7 @@
 
 use super::{open, open_archives};
 use crate::args::{AuditArgs, FailOn, LevelArg, ReportFormat};
-use crate::output::print;
+use crate::output::{INCOMPLETE, failure, print};
 use crate::progress::Progress;
 use crate::render;
 use anyhow::Context;
@@ -10,9 +10,10 @@ use pgfsck_check::audit::{Options, audit};
 use pgfsck_check::finding::{Finding, Severity};
 use pgfsck_check::report::{Report, ReportFinding};
 use pgfsck_check::sink::Observer;
-use pgfsck_volume::Directory;
+use pgfsck_volume::{Directory, OpenError, OpenOptions, Volume, chain_among};
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,10 +21,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The exit code after SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Runs the audit, prints its report, and turns it into an exit code.
+/// Runs the audit, prints its report, and turns it into an exit code. Of a folder of backups each is audited
+/// in turn, and the report has them all.
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
-    let volume = open(&args.data, args.datadir.as_deref())?;
     let archives = open_archives(&args.archives)?;
+    let opened = match open(&args.data, args.datadir.as_deref()) {
+        Ok(volume) => vec![Ok(volume)],
+        Err(e) => match e.downcast_ref() {
+            Some(OpenError::Several { backups, .. }) if !backups.is_empty() => {
+                each_backup(args, backups)?
+            }
+            _ => return Err(e),
+        },
+    };
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     // Without a handler SIGINT still ends the program, only without a report.
@@ -33,33 +43,82 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         interrupted,
         stream: (args.format == ReportFormat::Jsonl).then(|| Mutex::new(Ok(()))),
     };
-    let report = audit(volume.as_ref(), &options(args, archives.into()), &watcher);
+    let options = options(args, archives.into());
+    let mut reports = Vec::new();
+    let mut unopened = false;
+    let several = opened.len() > 1;
+    for volume in opened {
+        let volume = match volume {
+            Ok(volume) => volume,
+            Err(e) => {
+                failure(&e);
+                unopened = true;
+                continue;
+            }
+        };
+        reports.push(audit(volume.as_ref(), &options, &watcher));
+        if let (Some(_), Some(report)) = (&watcher.stream, reports.last()) {
+            print(&render::json::summary_line(report))?;
+        }
+    }
     watcher.progress.finish();
     for (format, path) in &args.reports {
         // A file is no terminal.
-        let text = anstream::adapter::strip_str(&whole(&report, *format, args)).to_string();
+        let text = whole(&reports, several, *format, args);
+        let text = anstream::adapter::strip_str(&text).to_string();
         fs::write(path, text).with_context(|| format!("could not write \"{}\"", path.display()))?;
     }
     match &watcher.stream {
         Some(result) => {
             let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *result, Ok(()))?;
-            print(&render::json::summary_line(&report))?;
         }
-        None => print(&whole(&report, args.format, args))?,
+        None => print(&whole(&reports, several, args.format, args))?,
     }
     if watcher.cancelled() {
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(ExitCode::from(report.exit_code))
+    let code = render::json::exit_code(&reports);
+    Ok(ExitCode::from(if code == 0 && unopened {
+        INCOMPLETE
+    } else {
+        code
+    }))
+}
+
+/// Opens backups of one folder, each with the others that it rests on; only the newest, if that is asked for.
+fn each_backup(
+    args: &AuditArgs,
+    backups: &[PathBuf],
+) -> anyhow::Result<Vec<anyhow::Result<Box<dyn Volume>>>> {
+    let when = |path: &PathBuf| {
+        let marks = ["backup_manifest", "backup_label", ""];
+        let times = marks.iter().filter_map(|m| fs::metadata(path.join(m)).ok());
+        times.into_iter().find_map(|m| m.modified().ok())
+    };
+    let newest = backups.iter().max_by_key(|p| when(p));
+    let chosen = backups
+        .iter()
+        .filter(|p| !args.latest || Some(*p) == newest);
+    Ok(chosen
+        .map(|path| {
+            let options = OpenOptions {
+                chain: chain_among(path, backups),
+                ..args.data.open_options()
+            };
+            Ok(pgfsck_volume::open(path, &options)?.volume)
+        })
+        .collect())
 }
 
 /// The report in one piece.
-fn whole(report: &Report, format: ReportFormat, args: &AuditArgs) -> String {
+fn whole(reports: &[Report], several: bool, format: ReportFormat, args: &AuditArgs) -> String {
+    let each = |render: &dyn Fn(&Report) -> String| reports.iter().map(render).collect::<String>();
     match format {
-        ReportFormat::Text => render::text::report(report, args.verbose, args.quiet),
-        ReportFormat::Json => render::json::document(report),
-        ReportFormat::Jsonl => render::json::lines(report),
+        ReportFormat::Text => each(&|r| render::text::report(r, args.verbose, args.quiet)),
+        ReportFormat::Json if several => render::json::documents(reports),
+        ReportFormat::Json => each(&render::json::document),
+        ReportFormat::Jsonl => each(&render::json::lines),
     }
 }
 

@@ -94,11 +94,13 @@ fn read_control(volume: &dyn Volume) -> anyhow::Result<(Recognised, ClusterForma
 
 /// Whether nothing of what counts is only in the write-ahead log.
 fn was_stopped_cleanly(volume: &dyn Volume, control: &ControlFile) -> bool {
-    let label = volume
-        .read_small(&VolPath::new("backup_label"), 1 << 20)
-        .ok();
-    let label = label.and_then(|b| BackupLabel::parse(&b).ok());
-    control.state == pgfsck_format::control::DbState::ShutDown && label.is_none()
+    control.state == pgfsck_format::control::DbState::ShutDown && label(volume).is_none()
+}
+
+/// The backup's label, if there is one.
+fn label(volume: &dyn Volume) -> Option<BackupLabel> {
+    let bytes = volume.read_small(&VolPath::new("backup_label"), 1 << 20);
+    BackupLabel::parse(&bytes.ok()?).ok()
 }
 
 /// The catalog as the server would see it after its next start.
@@ -111,7 +113,10 @@ fn load_catalog(volume: &dyn Volume) -> anyhow::Result<pgfsck_catalog::ClusterCa
             "note: the cluster was not stopped cleanly; rows that rest on the write-ahead log are as the files have them",
         );
     }
-    let stop = pgfsck_catalog::Stop::new(&control.check_point_copy, clean);
+    let mut stop = pgfsck_catalog::Stop::new(&control.check_point_copy, clean);
+    if let Some(label) = label(volume) {
+        stop.settled_before = label.start;
+    }
     let catalog = pgfsck_catalog::ClusterCatalog::load(volume, fmt, control.catalog_version, stop);
     Ok(catalog)
 }

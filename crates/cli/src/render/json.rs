@@ -9,6 +9,22 @@ pub fn document(report: &Report) -> String {
     format!("{:#}\n", to_value(report))
 }
 
+/// The reports of several backups as one object.
+pub fn documents(reports: &[Report]) -> String {
+    let all = json!({
+        "schema": "pgfsck.reports/1",
+        "exit_code": exit_code(reports),
+        "reports": to_value(&reports),
+    });
+    format!("{all:#}\n")
+}
+
+/// The exit code of several reports: damage wins over incompleteness.
+pub fn exit_code(reports: &[Report]) -> u8 {
+    let codes = || reports.iter().map(|r| r.exit_code);
+    codes().find(|c| *c == 1).or(codes().max()).unwrap_or(2)
+}
+
 /// The whole report as lines: one per finding, then the summary.
 pub fn lines(report: &Report) -> String {
     let mut out: String = report.findings.iter().map(finding_line).collect();
