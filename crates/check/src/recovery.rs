@@ -2,10 +2,10 @@
 //! write-ahead log, whether it gets as far as it must, and what it does to each block.
 //!
 //! The way is a server's (`InitWalRecovery`, `PerformWalRecovery`, `access/transam/xlogrecovery.c`; before 15
-//! `StartupXLOG`, `access/transam/xlog.c`): backup_label or pg_control name a checkpoint record ([`start`]);
-//! from its redo point every record is read, CRC and all ([`replay`]), until one cannot be read. A server takes
+//! `StartupXLOG`, `access/transam/xlog.c`): backup_label or pg_control name a checkpoint record (`start.rs`);
+//! from its redo point every record is read, CRC and all (`replay.rs`), until one cannot be read. A server takes
 //! that place for the end of the log, without a word if nothing tells it that there must be more. This program
-//! looks further: what stands behind the end decides whether it is one ([`tail`]).
+//! looks further: what stands behind the end decides whether it is one (`tail.rs`).
 //!
 //! # Where the log ends
 //!

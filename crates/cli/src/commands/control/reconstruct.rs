@@ -5,7 +5,6 @@ use crate::commands::{open, open_archives};
 use crate::output::{complain, print};
 use anyhow::bail;
 use pgfsck_check::reconstruct::{Reconstruction, reconstruct};
-use pgfsck_volume::Volume;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -14,7 +13,7 @@ use std::process::ExitCode;
 pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
     let volume = open(&args.data, args.path.as_deref())?;
     let archives = open_archives(&args.archives)?;
-    let Some(found) = reconstruct(&volume, &archives) else {
+    let Some(found) = reconstruct(volume.as_ref(), &archives) else {
         bail!(
             "the format of the cluster cannot be told: neither pg_control nor the other files say it"
         );

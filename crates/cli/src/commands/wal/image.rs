@@ -123,14 +123,13 @@ fn refuse_inside(places: &Places, file: &Path) -> anyhow::Result<()> {
 
 /// The directories that are being examined: the data directory, where its links lead, and the archives.
 fn examined(places: &Places) -> Vec<PathBuf> {
-    let root = places.volume.canonical_root();
-    let mut out = vec![root.to_path_buf()];
-    out.extend(
-        places
-            .archives
-            .iter()
-            .map(|a| a.canonical_root().to_path_buf()),
-    );
+    let archives = places.archives.iter().filter_map(Volume::root);
+    let mut out: Vec<PathBuf> = archives.map(Path::to_path_buf).collect();
+    // What lies in an archive has no directory that could be written into.
+    let Some(root) = places.volume.root() else {
+        return out;
+    };
+    out.push(root.to_path_buf());
     for dir in [VolPath::root(), VolPath::new("pg_tblspc")] {
         // What cannot be listed has no links that could be followed.
         let _ = places.volume.list(&dir, &mut |entry| {
