@@ -153,7 +153,7 @@ fn is_written(path: &Path, name: &str) -> Result<bool> {
     let mut head = [0; 16];
     std::fs::File::open(path)?.read_exact(&mut head)?;
     let number = |text: &str| u64::from_str_radix(text, 16);
-    let start = (number(&name[8..16])? << 32) | (number(&name[16..24])? * SEGMENT);
+    let start = (number(&name[8..16])? << 32) + number(&name[16..24])? * SEGMENT;
     Ok(head[8..16] == start.to_le_bytes())
 }
 

@@ -159,6 +159,15 @@ fn of_line(line: &str) -> String {
     out
 }
 
+/// What a prepared transaction is said to do, without the statistics that it will drop: the older minor releases of 15
+/// to 17 that wrote these dumps leave them out.
+fn without_prepared_stats(text: &str) -> String {
+    let is_stats =
+        |p: &&str| p.starts_with("commit dropped stats:") || p.starts_with("abort dropped stats:");
+    let parts: Vec<&str> = text.split("; ").filter(|p| !is_stats(p)).collect();
+    parts.join("; ")
+}
+
 /// Compares a directory with its dump; how many records are alike, and what stands behind the last.
 fn compare(dir: &Path, major: Major) -> (usize, Option<WalEnd>) {
     let (fmt, _) = format(major);
@@ -186,9 +195,10 @@ fn compare(dir: &Path, major: Major) -> (usize, Option<WalEnd>) {
         let name = record.record_type().name(major);
         let said = line.split_once(", desc: ").unwrap().1;
         let said = said.split(", blkref #").next().unwrap();
+        let described = format!("{name} {}", describe(&record));
         assert_eq!(
-            said.trim_end(),
-            format!("{name} {}", describe(&record)).trim_end(),
+            without_prepared_stats(said.trim_end()),
+            without_prepared_stats(described.trim_end()),
             "{major}, record {i}"
         );
         for image in record.blocks().filter_map(|b| b.image) {
