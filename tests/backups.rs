@@ -436,6 +436,33 @@ fn the_manifest_of_a_backup_that_was_started_is_not_held_against_it() {
 }
 
 #[test]
+fn the_manifest_of_another_cluster_is_named() {
+    let Some(backups) = taken("19") else { return };
+    let dir = new_dir("foreign-");
+    let copy = dir.path().join("data");
+    copy_dir(format_of(backups, "plain"), &copy).unwrap();
+    edit_manifest(&copy, |text| {
+        let own = text.split("\"System-Identifier\": ").nth(1).unwrap();
+        let own = own.split(',').next().unwrap().to_owned();
+        let text = text.replacen(&own, "7000000000000000001", 1);
+        // Its own checksum is that of the lines before the last one.
+        let body = &text[..text.trim_end().rfind('\n').unwrap() + 1];
+        let file = dir.path().join("body");
+        fs::write(&file, body).unwrap();
+        let sum = Command::new("sha256sum")
+            .arg(&file)
+            .output()
+            .unwrap()
+            .stdout;
+        let sum = String::from_utf8(sum).unwrap()[..64].to_owned();
+        format!("{body}\"Manifest-Checksum\": \"{sum}\"}}\n")
+    });
+    let result = audit(&copy);
+    assert_eq!(result.count("manifest.foreign"), 1, "{}", result.explain());
+    assert_eq!(result.problems().len(), 1, "{}", result.explain());
+}
+
+#[test]
 fn a_chain_of_incremental_backups_is_one_cluster() {
     let Some(backups) = taken("19") else { return };
     let [full, first, second] = backups.chain.as_slice() else {

@@ -31,6 +31,58 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "io.read-error",
         "not_stopped::a_failing_disk_is_reported_block_by_block",
     ),
+    (
+        "archive.damaged",
+        "backups::hostile_archives_end_in_findings",
+    ),
+    (
+        "archive.entry-name",
+        "backups::hostile_archives_end_in_findings",
+    ),
+    (
+        "archive.not-read",
+        "backups::hostile_archives_end_in_findings",
+    ),
+    (
+        "chain.link-missing",
+        "backups::a_chain_of_incremental_backups_is_one_cluster",
+    ),
+    (
+        "chain.link-foreign",
+        "backups::a_chain_of_incremental_backups_is_one_cluster",
+    ),
+    (
+        "chain.file-incomplete",
+        "backups::damage_in_the_middle_of_a_chain_is_named_with_its_backup",
+    ),
+    (
+        "manifest.invalid",
+        "backups::what_pg_verifybackup_finds_is_found_by_name",
+    ),
+    (
+        "manifest.file-missing",
+        "backups::what_pg_verifybackup_finds_is_found_by_name",
+    ),
+    (
+        "manifest.file-extra",
+        "backups::what_pg_verifybackup_finds_is_found_by_name",
+    ),
+    (
+        "manifest.size-mismatch",
+        "backups::what_pg_verifybackup_finds_is_found_by_name",
+    ),
+    (
+        "manifest.checksum-mismatch",
+        "backups::what_pg_verifybackup_finds_is_found_by_name",
+    ),
+    (
+        "manifest.foreign",
+        "backups::the_manifest_of_another_cluster_is_named",
+    ),
+    (
+        "manifest.outdated",
+        "backups::the_manifest_of_a_backup_that_was_started_is_not_held_against_it",
+    ),
 ];
 
 /// Applies every recipe to a copy of a well-used cluster of this major.
