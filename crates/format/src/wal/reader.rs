@@ -68,6 +68,14 @@ impl<'a> RawRecord<'a> {
     pub fn decode(&self) -> Result<Record<'a>, DecodeError> {
         Record::decode(self.bytes, self.fmt)
     }
+
+    /// Bytes of all its full-page images.
+    ///
+    /// # Errors
+    /// As [`Record::decode`].
+    pub fn image_bytes(&self) -> Result<u32, DecodeError> {
+        record::image_bytes(self.bytes, self.fmt)
+    }
 }
 
 /// How many bytes are asked of the source at a time, at most.
@@ -201,14 +209,14 @@ impl<S: WalSource> WalReader<S> {
             }
             let len = total as usize;
             if here >= HEADER_BYTES {
-                let head = RecordHeader::decode(rest, self.fmt.order).ok();
-                self.check_header(start, head)?;
-            }
-            if len <= here {
-                let at = self.offset_in_chunk(start);
-                let found = Assembled::Chunk { at, len };
-                let stop = Lsn(start.0.saturating_add(self.fmt.maxalign(len) as u64));
-                return self.finish(start, stop, found);
+                let header = RecordHeader::decode(rest, self.fmt.order).ok();
+                let header = self.check_header(start, header)?;
+                if len <= here {
+                    let at = self.offset_in_chunk(start);
+                    let found = Assembled::Chunk { at, len };
+                    let stop = Lsn(start.0.saturating_add(self.fmt.maxalign(len) as u64));
+                    return self.finish(start, stop, header, found);
+                }
             }
             self.scratch.clear();
             let from = self.offset_in_chunk(start);
@@ -218,7 +226,11 @@ impl<S: WalSource> WalReader<S> {
                 .unwrap_or_default();
             self.scratch.extend_from_slice(bytes);
             match self.continue_record(start, len)? {
-                Some(stop) => return self.finish(start, stop, Assembled::Scratch),
+                Some(stop) => {
+                    let header = RecordHeader::decode(&self.scratch, self.fmt.order).ok();
+                    let header = self.check_header(start, header)?;
+                    return self.finish(start, stop, header, Assembled::Scratch);
+                }
                 // The record was given up: the log goes on with the page that says so.
                 None => self.overwritten = Some(start),
             }
@@ -275,6 +287,7 @@ impl<S: WalSource> WalReader<S> {
         &mut self,
         start: Lsn,
         stop: Lsn,
+        header: RecordHeader,
         place: Assembled,
     ) -> Result<Found, Stopped<S::Error>> {
         let bytes = match place {
@@ -284,10 +297,7 @@ impl<S: WalSource> WalReader<S> {
                 .unwrap_or_default(),
             Assembled::Scratch => &self.scratch,
         };
-        let (Ok(crc), Ok(header)) = (
-            record::crc(bytes, self.fmt.order),
-            RecordHeader::decode(bytes, self.fmt.order),
-        ) else {
+        let Ok(crc) = record::crc(bytes, self.fmt.order) else {
             return end(start, WalEnd::Length { have: 0 });
         };
         if !crc.matches() {
@@ -352,7 +362,7 @@ impl<S: WalSource> WalReader<S> {
         &self,
         start: Lsn,
         header: Option<RecordHeader>,
-    ) -> Result<(), Stopped<S::Error>> {
+    ) -> Result<RecordHeader, Stopped<S::Error>> {
         let Some(header) = header else {
             return end(start, WalEnd::Length { have: 0 });
         };
@@ -364,7 +374,7 @@ impl<S: WalSource> WalReader<S> {
             None => header.prev < start,
         };
         if linked {
-            Ok(())
+            Ok(header)
         } else {
             let have = header.prev;
             end(
@@ -515,16 +525,22 @@ impl<S: WalSource> WalReader<S> {
     }
 
     fn page_of(&self, at: Lsn) -> Lsn {
-        let within =
-            at.0.checked_rem(u64::from(self.fmt.wal_block_size))
-                .unwrap_or(0);
-        Lsn(at.0 - within)
+        Lsn(floor(at.0, self.fmt.wal_block_size))
     }
 
     fn segment_of(&self, at: u64) -> u64 {
-        at - at
-            .checked_rem(u64::from(self.fmt.wal_segment_bytes))
-            .unwrap_or(0)
+        floor(at, self.fmt.wal_segment_bytes)
+    }
+}
+
+/// The multiple of `size` at or before `at`. A division costs more than all else that is done for a small record,
+/// and both sizes are powers of two in every cluster.
+fn floor(at: u64, size: u32) -> u64 {
+    let size = u64::from(size);
+    if size.is_power_of_two() {
+        at & !(size - 1)
+    } else {
+        at - at.checked_rem(size).unwrap_or(0)
     }
 }
 

@@ -187,6 +187,16 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Bytes of all full-page images of a record, from its headers alone.
+///
+/// # Errors
+/// As [`Record::decode`].
+pub(crate) fn image_bytes(bytes: &[u8], fmt: ClusterFormat) -> Result<u32, DecodeError> {
+    let mut walk = Walk::new(bytes, fmt);
+    walk.headers()?;
+    Ok(walk.image_bytes)
+}
+
 /// The block references of a record.
 #[derive(Debug, Clone)]
 pub struct Blocks<'a> {

@@ -1,30 +1,120 @@
 //! `pgfsck wal stats`: how many records of each type, and how many bytes, as `pg_waldump --stats=record`.
 
-use super::{Places, Wal};
+use super::{Ended, Places, Wal};
 use crate::args::{ListFormat, WalStatsArgs};
 use crate::output::print;
-use pgfsck_format::wal::{Record, RecordType};
+use pgfsck_format::wal::{RawRecord, RecordType, RmgrId};
 use pgfsck_format::{Lsn, Major};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// Counts the records.
 pub fn run(args: &WalStatsArgs) -> anyhow::Result<ExitCode> {
     let places = Places::open(&args.input)?;
     let mut wal = Wal::open(&places)?;
-    let mut stats = Stats::default();
-    let ended = wal.read(args.start, args.end, |raw| {
-        stats.add(raw.lsn, raw.end, &raw.decode()?);
-        Ok(true)
-    })?;
+    let (stats, ended) = match side_by_side(args, &places, &wal)? {
+        Some(counted) => counted,
+        None => count(&mut wal, args.start, args.end)?,
+    };
     let major = wal.fmt.major;
     match args.format {
         ListFormat::Text => print(&text(&stats, major))?,
         ListFormat::Json => print(&format!("{:#}\n", json(&stats, major)))?,
     }
     Ok(wal.conclude(ended))
+}
+
+/// Counts the records that begin in a range.
+fn count(
+    wal: &mut Wal<'_>,
+    start: Option<Lsn>,
+    end: Option<Lsn>,
+) -> anyhow::Result<(Stats, Ended)> {
+    let mut stats = Stats::default();
+    let ended = wal.read(start, end, |raw| {
+        stats.add(raw, raw.image_bytes()?);
+        Ok(true)
+    })?;
+    Ok((stats, ended))
+}
+
+/// Segments that one thread counts at a time.
+const STRETCH_SEGMENTS: u64 = 4;
+
+/// Counts stretches of segments side by side. `None` if they do not join: a record of one does not follow the
+/// last one of the stretch before, or one cannot be read. Then only reading from the beginning tells where the
+/// log ends.
+fn side_by_side(
+    args: &WalStatsArgs,
+    places: &Places,
+    wal: &Wal<'_>,
+) -> anyhow::Result<Option<(Stats, Ended)>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let first = match args.start {
+        Some(start) => wal.log.segment_of(start),
+        None => wal.log.segment_of(wal.beginning()?),
+    };
+    let newest = wal.log.newest().unwrap_or(first);
+    let last = args
+        .end
+        .map_or(newest, |end| wal.log.segment_of(end).min(newest));
+    if threads == 1 || last.saturating_sub(first) < STRETCH_SEGMENTS {
+        return Ok(None);
+    }
+    let starts: Vec<u64> = (first..=last)
+        .step_by(usize::try_from(STRETCH_SEGMENTS)?)
+        .collect();
+    let next = AtomicUsize::new(0);
+    let work = || -> anyhow::Result<Vec<(usize, Option<(Stats, Ended)>)>> {
+        let mut own = Wal::open(places)?;
+        let mut out = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&segment) = starts.get(i) else {
+                return Ok(out);
+            };
+            let start = if i == 0 { args.start } else { None };
+            let start = start.unwrap_or_else(|| own.log.start_of(segment));
+            let end = starts.get(i + 1).map(|s| own.log.start_of(*s)).or(args.end);
+            // Segments that are made ahead have no record; what else it may be is told below.
+            out.push((i, count(&mut own, Some(start), end).ok()));
+        }
+    };
+    let done: Vec<_> = thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let join = |t: thread::ScopedJoinHandle<'_, _>| t.join().ok();
+        started.into_iter().filter_map(join).collect()
+    });
+    let mut parts = Vec::new();
+    for part in done {
+        // What is wrong is told by reading from the beginning.
+        let Ok(part) = part else { return Ok(None) };
+        parts.extend(part);
+    }
+    parts.sort_by_key(|(i, ..)| *i);
+    if parts.len() != starts.len() {
+        return Ok(None);
+    }
+    let mut whole: Option<(Stats, Ended)> = None;
+    for (_, part) in parts {
+        whole = match (whole, part) {
+            // The log has ended, as it would have for one who reads on.
+            (Some((before, ended)), _) if ended.why.is_some() => Some((before, ended)),
+            (_, None) => return Ok(None),
+            (None, Some(first)) => Some(first),
+            (Some((mut before, _)), Some((stats, ended))) => {
+                if !before.append(stats) {
+                    return Ok(None);
+                }
+                Some((before, ended))
+            }
+        };
+    }
+    Ok(whole)
 }
 
 /// Counts of one type.
@@ -48,39 +138,88 @@ impl Count {
 }
 
 /// Counts of all types.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stats {
-    types: BTreeMap<RecordType, Count>,
+    /// By resource manager and the upper half of `xl_info`.
+    types: Vec<Count>,
     /// Where the first record begins and the last one ends.
     range: Option<(Lsn, Lsn)>,
+    /// What the first record says of its predecessor, and where the last one begins.
+    joints: Option<(Lsn, Lsn)>,
+}
+
+/// Types of one resource manager: `xl_info` tells them by its upper half.
+const TYPES: usize = 16;
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            types: vec![Count::default(); TYPES << 8],
+            range: None,
+            joints: None,
+        }
+    }
 }
 
 impl Stats {
-    /// Counts a record.
-    pub fn add(&mut self, lsn: Lsn, end: Lsn, record: &Record<'_>) {
-        let one = Count {
-            records: 1,
-            record_bytes: u64::from(record.bytes_without_images()),
-            image_bytes: u64::from(record.image_bytes),
+    /// Counts a record with its bytes of images.
+    pub fn add(&mut self, raw: &RawRecord<'_>, image_bytes: u32) {
+        let header = &raw.header;
+        let kind = usize::from(header.rmgr.0) * TYPES + usize::from(header.info >> 4);
+        if let Some(count) = self.types.get_mut(kind) {
+            count.records += 1;
+            count.record_bytes += u64::from(header.total_bytes.saturating_sub(image_bytes));
+            count.image_bytes += u64::from(image_bytes);
+        }
+        self.range = Some((self.range.map_or(raw.lsn, |r| r.0), raw.end));
+        self.joints = Some((self.joints.map_or(header.prev, |j| j.0), raw.lsn));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.range.is_none()
+    }
+
+    /// Takes the counts of the stretch behind; false if its first record does not follow the last one here.
+    fn append(&mut self, later: Self) -> bool {
+        let (Some(mine), Some(other)) = (self.joints, later.joints) else {
+            if self.is_empty() {
+                *self = later;
+            }
+            return true;
         };
-        let kind = record.record_type().without_flags();
-        self.types.entry(kind).or_default().add(one);
-        self.range = Some((self.range.map_or(lsn, |r| r.0), end));
+        for (count, more) in self.types.iter_mut().zip(later.types) {
+            count.add(more);
+        }
+        self.range = self.range.zip(later.range).map(|(a, b)| (a.0, b.1));
+        self.joints = Some((mine.0, other.1));
+        mine.1 == other.0
+    }
+
+    /// The types that occur, in the order of their numbers. What some managers keep as flags beside the type is
+    /// taken off.
+    fn seen(&self) -> BTreeMap<RecordType, Count> {
+        let types = (0_u8..=255).flat_map(|rmgr| (0_u8..16).map(move |t| (RmgrId(rmgr), t << 4)));
+        let mut out: BTreeMap<RecordType, Count> = BTreeMap::new();
+        for ((rmgr, info), count) in types.zip(&self.types).filter(|(_, c)| c.records > 0) {
+            let kind = RecordType::new(rmgr, info).without_flags();
+            out.entry(kind).or_default().add(*count);
+        }
+        out
     }
 
     fn total(&self) -> Count {
         let mut total = Count::default();
-        self.types.values().for_each(|c| total.add(*c));
+        self.types.iter().for_each(|c| total.add(*c));
         total
     }
 
     /// With their names, in the order of their numbers.
     fn named(&self, major: Major) -> Vec<(String, String, Count)> {
-        let named = |(kind, count): (&RecordType, &Count)| {
+        let named = |(kind, count): (RecordType, Count)| {
             let (rmgr, name) = (kind.rmgr.name(), kind.name(major));
-            (rmgr.into_owned(), name.into_owned(), *count)
+            (rmgr.into_owned(), name.into_owned(), count)
         };
-        self.types.iter().map(named).collect()
+        self.seen().into_iter().map(named).collect()
     }
 }
 
