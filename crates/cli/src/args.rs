@@ -128,8 +128,8 @@ pub struct WalArchives {
 pub struct WalInput {
     #[command(flatten)]
     pub data: DataDir,
-    /// The data directory.
-    #[arg(value_name = "DATADIR")]
+    /// The data directory, or a backup: a directory, a tar archive (compressed too), - for the standard input.
+    #[arg(value_name = "DATADIR|BACKUP")]
     pub datadir: Option<PathBuf>,
     #[command(flatten)]
     pub archives: WalArchives,
@@ -193,8 +193,8 @@ pub enum FailOn {
 pub struct AuditArgs {
     #[command(flatten)]
     pub data: DataDir,
-    /// The data directory.
-    #[arg(value_name = "DATADIR")]
+    /// The data directory, or a backup: a directory, a tar archive (compressed too), - for the standard input.
+    #[arg(value_name = "DATADIR|BACKUP")]
     pub datadir: Option<PathBuf>,
     #[command(flatten)]
     pub archives: WalArchives,

@@ -350,13 +350,13 @@ fn spooled(
     let mut input = BufReader::with_capacity(INPUT_BYTES, counted);
     let compression = Compression::of_magic(io::BufRead::fill_buf(&mut input)?);
     (options.announce)(&format!(
-        "\"{name}\" is {} temporary space below \"{}\", at most {} bytes",
+        "\"{name}\" is {} temporary space below \"{}\", at most {} MB",
         match compression {
             Some(c) => format!("decoded ({c}) once, into memory and"),
             None => "read once, into memory and".to_owned(),
         },
         VolPath::root().join(options.temp_dir.as_os_str()),
-        options.temp_limit_bytes,
+        options.temp_limit_bytes >> 20,
     ));
     let allowed = || {
         let ratio = if compression.is_some() { MAX_RATIO } else { 1 };
