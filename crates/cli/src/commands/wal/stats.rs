@@ -42,6 +42,9 @@ fn count(
     Ok((stats, ended))
 }
 
+/// What came of one stretch, by its number; `None` if no record in it could be read.
+type Part = (usize, Option<(Stats, Ended)>);
+
 /// Segments that one thread counts at a time.
 const STRETCH_SEGMENTS: u64 = 4;
 
@@ -69,7 +72,7 @@ fn side_by_side(
         .step_by(usize::try_from(STRETCH_SEGMENTS)?)
         .collect();
     let next = AtomicUsize::new(0);
-    let work = || -> anyhow::Result<Vec<(usize, Option<(Stats, Ended)>)>> {
+    let work = || -> anyhow::Result<Vec<Part>> {
         let mut own = Wal::open(places)?;
         let mut out = Vec::new();
         loop {
