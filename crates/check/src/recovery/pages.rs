@@ -95,6 +95,11 @@ impl Recovery {
                 finding.advice = None;
                 finding
             }
+            // Nobody knows yet whether the transaction that made the file will have committed.
+            None if finding.place.relation.is_none() => {
+                finding.severity = finding.severity.max(Severity::Warning);
+                finding
+            }
             _ if finding.problem == &codes::PAGE_CHECKSUM_MISMATCH
                 || finding.problem == &codes::PAGE_HEADER_INVALID =>
             {
