@@ -337,6 +337,19 @@ fn newest(data: &Path) -> String {
         .to_owned()
 }
 
+/// A running cluster with small segments and a log of many kinds of records.
+fn busy(server: &Server, data: &Path) -> Cluster {
+    let options = InitOptions {
+        wal_segsize_mb: Some(1),
+        ..InitOptions::default()
+    };
+    let mut cluster = server.init(data, &options).expect("a cluster");
+    settings(&mut cluster);
+    cluster.start().expect("a start");
+    be_busy(&mut cluster);
+    cluster
+}
+
 #[test]
 fn an_archive_stands_in_and_an_image_is_a_page() {
     let Some(server) = crate::common::server("17") else {
@@ -344,14 +357,7 @@ fn an_archive_stands_in_and_an_image_is_a_page() {
     };
     let dir = new_dir("wal-archive-");
     let data = dir.path().join("data");
-    let options = InitOptions {
-        wal_segsize_mb: Some(1),
-        ..InitOptions::default()
-    };
-    let mut cluster = server.init(&data, &options).expect("a cluster");
-    settings(&mut cluster);
-    cluster.start().expect("a start");
-    be_busy(&mut cluster);
+    let mut cluster = busy(&server, &data);
     cluster.stop(Stop::Fast).expect("a stop");
     let before = wal(&["records"], &data);
 
@@ -451,14 +457,7 @@ fn a_server_starts_with_what_is_reconstructed() {
     };
     let dir = new_dir("reconstruct-");
     let data = dir.path().join("data");
-    let options = InitOptions {
-        wal_segsize_mb: Some(1),
-        ..InitOptions::default()
-    };
-    let mut cluster = server.init(&data, &options).expect("a cluster");
-    settings(&mut cluster);
-    cluster.start().expect("a start");
-    be_busy(&mut cluster);
+    let mut cluster = busy(&server, &data);
     let count = "SELECT count(*) AS n, sum(a) AS s FROM t";
     let before = cluster.query_json("postgres", count).expect("rows");
     cluster.stop(Stop::Fast).expect("a stop");

@@ -3,10 +3,11 @@
 
 use crate::context::Cx;
 use crate::finding::{Finding, Severity};
+use crate::orphans::in_utc;
 use crate::recovery::pages::{address, is_unreadable, relation};
 use crate::suspicions::words;
 use crate::wal_evidence::{Fate, Image, Questions, RelationStory, WalEvidence};
-use pgfsck_format::{ForkNumber, Major};
+use pgfsck_format::Major;
 
 /// Seconds from 1970 to 2000, the epoch of PostgreSQL's timestamps (`datatype/timestamp.h`).
 const POSTGRES_EPOCH: i64 = 946_684_800;
@@ -49,12 +50,7 @@ fn with_image(cx: &Cx<'_>, finding: Finding, evidence: &WalEvidence) -> Finding 
         return finding;
     };
     let l = at.locator;
-    let fork = match at.fork {
-        ForkNumber::Main => "main",
-        ForkNumber::Fsm => "fsm",
-        ForkNumber::Vm => "vm",
-        ForkNumber::Init => "init",
-    };
+    let fork = at.fork.name();
     let later = match changed_later {
         0 => "no later record changed it".to_owned(),
         1 => "one later record changed it".to_owned(),
@@ -132,5 +128,5 @@ fn utc(microseconds: i64) -> Option<String> {
         .div_euclid(1_000_000)
         .checked_add(POSTGRES_EPOCH)?;
     let time = jiff::Timestamp::from_second(seconds).ok()?;
-    Some(time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    Some(in_utc(time))
 }

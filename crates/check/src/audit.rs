@@ -17,11 +17,10 @@ use crate::report::{
 };
 use crate::sink::{Observer, Sink};
 use crate::versions::{self, Witness};
-use pgfsck_format::backup_label::BackupLabel;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::postmaster_pid::PostmasterPid;
 use pgfsck_format::{ClusterFormat, Lsn, Major};
-use pgfsck_volume::{Directory, VolPath, Volume};
+use pgfsck_volume::{Directory, VolPath, Volume, backup_label};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -276,20 +275,11 @@ impl<'a> Run<'a> {
             ));
         }
         let alone = self.volume.links().is_empty();
-        let label = self.label().filter(|l| alone && l.is_incremental());
+        let label = backup_label(self.volume).filter(|l| alone && l.is_incremental());
         label.map(|_| {
             "an incremental backup: its files mean nothing without the backups before it (--chain)"
                 .to_owned()
         })
-    }
-
-    /// The backup_label, if there is one.
-    fn label(&self) -> Option<BackupLabel> {
-        let bytes = self
-            .volume
-            .read_small(&VolPath::new("backup_label"), 1 << 20)
-            .ok()?;
-        BackupLabel::parse(&bytes).ok()
     }
 
     /// How the server was stopped; says so if recovery is due.
@@ -300,7 +290,7 @@ impl<'a> Run<'a> {
                 redo: Lsn(u64::MAX),
             };
         };
-        let (stop, why) = control::stop(control, self.label().as_ref());
+        let (stop, why) = control::stop(control, backup_label(self.volume).as_ref());
         if let Some(why) = why {
             let message = format!("the cluster was not stopped cleanly: {why}");
             let place = Place::file(VolPath::new("global/pg_control"));

@@ -5,7 +5,7 @@ use crate::finding::{Finding, Place};
 use crate::sink::Sink;
 use pgfsck_format::backup_label::BackupLabel;
 use pgfsck_format::control::ControlFile;
-use pgfsck_volume::{DefectKind, VolPath, Volume};
+use pgfsck_volume::{DefectKind, VolPath, Volume, backup_label};
 
 /// Reports what is wrong with the archives themselves.
 pub fn report_defects(volume: &dyn Volume, sink: &Sink<'_>) {
@@ -35,12 +35,11 @@ struct Link {
 
 impl Link {
     fn read(volume: &dyn Volume) -> Self {
-        let small = |path| volume.read_small(&VolPath::new(path), 1 << 20).ok();
-        let label = small("backup_label").and_then(|b| BackupLabel::parse(&b).ok());
-        let control = small("global/pg_control").and_then(|b| ControlFile::decode(&b).ok());
+        let control = volume.read_small(&VolPath::new("global/pg_control"), 1 << 20);
+        let control = control.ok().and_then(|b| ControlFile::decode(&b).ok());
         Self {
             path: volume.display_path(),
-            label,
+            label: backup_label(volume),
             system_identifier: control
                 .filter(|c| c.crc.matches())
                 .map(|c| c.control.system_identifier),

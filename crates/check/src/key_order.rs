@@ -198,7 +198,7 @@ mod tests {
         BlockNumber, Checksums, ClusterFormat, ItemPointer, Major, OffsetNumber, Oid,
     };
 
-    const FMT: ClusterFormat = ClusterFormat {
+    pub(super) const FMT: ClusterFormat = ClusterFormat {
         major: Major::V17,
         order: ByteOrder::Little,
         max_align: 8,

@@ -285,6 +285,12 @@ impl Manifest {
     }
 
     fn verify(&self, cx: &Cx<'_>, volume: &dyn Volume) {
+        // Of several backups it is said which one has the file.
+        let of = if cx.volume.links().is_empty() {
+            String::new()
+        } else {
+            format!(" of \"{}\"", volume.display_path())
+        };
         self.files.par_iter().for_each(|(path, expected)| {
             if is_ignored(path) || cx.sink.observer().cancelled() {
                 return;
@@ -295,7 +301,7 @@ impl Manifest {
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(path)
                 .unwrap_or_default();
-            one_file(cx, volume, path, expected, summed);
+            one_file(cx, (volume, &of), path, expected, summed);
         });
         walk(volume, &VolPath::root(), MAX_DEPTH, &mut |path| {
             if !is_ignored(path) && !self.files.contains_key(path) {
@@ -322,17 +328,12 @@ pub fn check_links(cx: &Cx<'_>) {
 /// One file: is it there, has it the right size, and the right content?
 fn one_file(
     cx: &Cx<'_>,
-    volume: &dyn Volume,
+    (volume, of): (&dyn Volume, &str),
     path: &VolPath,
     expected: &Expected,
     summed: Vec<Part>,
 ) {
     let place = || Place::file(path.clone());
-    let of = if cx.volume.links().is_empty() {
-        String::new()
-    } else {
-        format!(" of \"{}\"", volume.display_path())
-    };
     let file = match volume.open(path) {
         Ok(file) => file,
         Err(VolumeError::NotFound) => {

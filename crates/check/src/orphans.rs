@@ -228,10 +228,12 @@ fn describe(files: &[RelFile], bytes: u64) -> String {
 
 /// A time as `YYYY-MM-DD HH:MM:SS UTC`.
 fn utc(t: SystemTime) -> String {
-    jiff::Timestamp::try_from(t).map_or_else(
-        |_| "at an impossible time".to_owned(),
-        |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
+    jiff::Timestamp::try_from(t).map_or_else(|_| "at an impossible time".to_owned(), in_utc)
+}
+
+/// The same, of a time that is possible.
+pub(crate) fn in_utc(t: jiff::Timestamp) -> String {
+    t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// The pages of files that nobody claims are read like all others.

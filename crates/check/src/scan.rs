@@ -151,14 +151,11 @@ fn cut<'f>(cx: &Cx<'_>, segments: &'f [SegmentFile]) -> Vec<Piece<'f>> {
     for file in segments {
         // A segment cannot have more blocks than a block number can count.
         let blocks = (file.bytes / block_size).min(u64::from(cx.fmt.segment_blocks));
+        let in_order = cx.manifest.is_some_and(|m| m.wants_in_order(&file.path));
+        let most = if in_order { blocks } else { per_piece };
         let mut first = 0;
         while first < blocks {
-            let in_order = cx.manifest.is_some_and(|m| m.wants_in_order(&file.path));
-            let n = if in_order {
-                blocks
-            } else {
-                per_piece.min(blocks - first)
-            };
+            let n = most.min(blocks - first);
             out.push(Piece {
                 file,
                 first,

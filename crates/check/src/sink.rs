@@ -59,8 +59,6 @@ pub struct Counters {
     pub catalog_references: AtomicU64,
     /// References and rules between catalogs that could not be decided, by why.
     pub catalog_undecided: Mutex<BTreeMap<&'static str, u64>>,
-    /// Findings of which it was asked from which backup their page comes.
-    pub origins: AtomicU64,
 }
 
 impl Counters {
@@ -180,6 +178,8 @@ pub struct Sink<'o> {
     recovery: OnceLock<Recovery>,
     /// Knows which of several backups a page comes from.
     origins: Option<&'o dyn Volume>,
+    /// Of how many findings it was asked.
+    traced: AtomicU64,
     /// The counts.
     pub counters: Counters,
 }
@@ -197,6 +197,7 @@ impl<'o> Sink<'o> {
             observer,
             recovery: OnceLock::new(),
             origins: None,
+            traced: AtomicU64::new(0),
             counters: Counters::default(),
         }
     }
@@ -213,7 +214,7 @@ impl<'o> Sink<'o> {
         let (Some(volume), Some(offset)) = (self.origins, finding.place.offset) else {
             return;
         };
-        if self.counters.origins.fetch_add(1, Ordering::Relaxed) < MAX_ORIGINS
+        if self.traced.fetch_add(1, Ordering::Relaxed) < MAX_ORIGINS
             && let Some(origin) = volume.origin(&finding.place.path, offset)
         {
             finding.message = format!("{} (the page is that in {origin})", finding.message);

@@ -9,15 +9,13 @@ use crate::finding::{Finding, Place};
 use crate::inventory::{seen_and_known, unexpected};
 use crate::recovery::{self, Recovery};
 use crate::sink::Counters;
+use crate::wal_log::HEAD_BYTES;
 use pgfsck_format::Major;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::wal::name::{SegmentName, WalFileName};
 use pgfsck_format::wal::page::{XLogPageHeader, major_of_magic};
 use pgfsck_volume::{Entry, EntryKind, VolPath, VolumeError};
 use std::collections::BTreeMap;
-
-/// Bytes enough for a long page header.
-const HEAD_BYTES: usize = 64;
 
 /// What there is of the log.
 #[derive(Debug, Default)]

@@ -35,7 +35,7 @@ use crate::sink::Counters;
 use crate::wal_log::WalLog;
 use fold::Fold;
 use pgfsck_format::control::{ControlFile, WalLevel};
-use pgfsck_format::wal::{RecordType, StopReason, WalEnd, WalReader};
+use pgfsck_format::wal::{BlockRef, RecordType, StopReason, WalEnd, WalReader};
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, RelFileLocator, TimeLineId, TransactionId};
 pub use stamps::Stamp;
 use stamps::Stamps;
@@ -50,6 +50,18 @@ pub struct BlockAddress {
     pub fork: ForkNumber,
     /// The block.
     pub block: BlockNumber,
+}
+
+impl BlockAddress {
+    /// The block that a record refers to; `None` if its fork has no name.
+    #[must_use]
+    pub fn of(block: &BlockRef<'_>) -> Option<Self> {
+        Some(Self {
+            locator: block.locator,
+            fork: block.fork()?,
+            block: block.block,
+        })
+    }
 }
 
 /// More questions than this are not taken: the findings behind them are capped as well.
@@ -90,7 +102,7 @@ impl Questions {
         }
     }
 
-    /// What happened to this block? Answered by [`WalEvidence::content`] and [`WalEvidence::replay`].
+    /// What happened to this block? Answered by [`WalEvidence::content`].
     pub fn block(&mut self, at: BlockAddress) {
         if self.has_room() {
             self.blocks.insert(at);
@@ -191,28 +203,6 @@ pub enum LsnVerdict {
     Unknown,
 }
 
-/// What replay will do to a block's page, from the redo point on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Replay {
-    /// Nothing: no record from the redo point on touches it.
-    #[default]
-    Untouched,
-    /// It is written anew, whatever it holds now: the first record that touches it has its full image or
-    /// makes it from nothing.
-    Restored(Event),
-    /// The first record that touches it changes the page that is there, and must be able to read it.
-    Changed(Event),
-    /// It goes before anything touches it: the relation is dropped, truncated or made anew.
-    Discarded(Event),
-}
-
-/// What the log knows of one block.
-#[derive(Debug, Clone, Copy, Default)]
-struct BlockStory {
-    last: Option<Event>,
-    replay: Replay,
-}
-
 /// How a transaction ended in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -271,7 +261,8 @@ pub struct Reach {
 pub struct WalEvidence {
     reach: Option<Reach>,
     sizes: BTreeMap<(RelFileLocator, ForkNumber), Option<(BlockNumber, Event)>>,
-    blocks: BTreeMap<BlockAddress, BlockStory>,
+    /// The last record that gave each block its content.
+    blocks: BTreeMap<BlockAddress, Option<Event>>,
     lsns: BTreeMap<Lsn, Option<(Event, Vec<BlockAddress>)>>,
     transactions: BTreeMap<TransactionId, Option<Fate>>,
     relations: BTreeMap<RelFileLocator, RelationStory>,
@@ -357,13 +348,7 @@ impl WalEvidence {
     /// page of zeros is not what was there. Full-page images that are all zero do not count.
     #[must_use]
     pub fn content(&self, at: BlockAddress) -> Option<Event> {
-        self.proof()?.blocks.get(&at)?.last
-    }
-
-    /// What replay will do to the block; `None` if the log cannot tell, or after a clean stop.
-    #[must_use]
-    pub fn replay(&self, at: BlockAddress) -> Option<Replay> {
-        self.proof()?.blocks.get(&at).map(|b| b.replay)
+        self.proof()?.blocks.get(&at).copied().flatten()
     }
 
     /// Whether a page with that LSN was written for that block.

@@ -29,7 +29,7 @@ use std::os::unix::ffi::OsStrExt;
 const HISTORY_LIMIT: u64 = 1 << 20;
 
 /// Bytes enough for a long page header.
-const HEAD_BYTES: usize = 64;
+pub(crate) const HEAD_BYTES: usize = 64;
 
 /// A file that holds a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]

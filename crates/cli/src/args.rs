@@ -406,12 +406,8 @@ impl From<ForkArg> for ForkNumber {
 pub struct WalRecordsArgs {
     #[command(flatten)]
     pub input: WalInput,
-    /// Begin with the first record at or after this LSN.
-    #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
-    pub start: Option<Lsn>,
-    /// End before the first record at or after this LSN.
-    #[arg(short = 'e', long, value_name = "LSN", value_parser = parse_lsn)]
-    pub end: Option<Lsn>,
+    #[command(flatten)]
+    pub range: LsnRange,
     /// Only records of this resource manager; repeatable.
     #[arg(short = 'r', long, value_name = "RMGR")]
     pub rmgr: Vec<String>,
@@ -438,6 +434,17 @@ pub struct WalRecordsArgs {
     pub format: WalFormat,
 }
 
+/// Which stretch of the log is read.
+#[derive(Debug, Args)]
+pub struct LsnRange {
+    /// Begin with the first record at or after this LSN.
+    #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
+    pub start: Option<Lsn>,
+    /// End before the first record at or after this LSN.
+    #[arg(short = 'e', long, value_name = "LSN", value_parser = parse_lsn)]
+    pub end: Option<Lsn>,
+}
+
 /// Arguments of `wal list`.
 #[derive(Debug, Args)]
 pub struct WalListArgs {
@@ -453,12 +460,8 @@ pub struct WalListArgs {
 pub struct WalStatsArgs {
     #[command(flatten)]
     pub input: WalInput,
-    /// Begin with the first record at or after this LSN.
-    #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
-    pub start: Option<Lsn>,
-    /// End before the first record at or after this LSN.
-    #[arg(short = 'e', long, value_name = "LSN", value_parser = parse_lsn)]
-    pub end: Option<Lsn>,
+    #[command(flatten)]
+    pub range: LsnRange,
     /// How to print them.
     #[arg(long, value_enum, default_value = "text")]
     pub format: ListFormat,
@@ -485,12 +488,8 @@ pub struct WalPagesArgs {
     pub input: WalInput,
     #[command(flatten)]
     pub block: BlockArgs,
-    /// Begin with the first record at or after this LSN.
-    #[arg(short = 's', long, value_name = "LSN", value_parser = parse_lsn)]
-    pub start: Option<Lsn>,
-    /// End before the first record at or after this LSN.
-    #[arg(short = 'e', long, value_name = "LSN", value_parser = parse_lsn)]
-    pub end: Option<Lsn>,
+    #[command(flatten)]
+    pub range: LsnRange,
     /// How to print them.
     #[arg(long, value_enum, default_value = "text")]
     pub format: ListFormat,

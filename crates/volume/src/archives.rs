@@ -99,7 +99,12 @@ impl Archives {
     /// Takes the names of one archive.
     fn index(&mut self, mount: &VolPath, source: Source) {
         let archive = self.tree.add_archive(source.content.clone());
-        let in_archive = |at: u64| VolPath::from(source.name.clone()).at(at);
+        let in_archive = |at, kind, message| Defect {
+            path: VolPath::from(source.name.clone()),
+            offset: Some(at),
+            kind,
+            message,
+        };
         if mount.components().next().is_some() {
             // What stands there is a link to where the tablespace was.
             self.tree.add(mount.clone(), Node::Directory);
@@ -116,7 +121,7 @@ impl Archives {
                 let mut defect = |kind, what: &str| {
                     let message = format!("entry \"{}\" {what}", VolPath::from(name.clone()));
                     if defects.len() < MAX_DEFECTS {
-                        defects.push(in_archive(at).defect(kind, message));
+                        defects.push(in_archive(at, kind, message));
                     }
                 };
                 if tree.len() >= MAX_NAMES {
@@ -153,7 +158,7 @@ impl Archives {
                 };
                 // What a broken stream lost is said by its own error.
                 if source.problem.is_none() {
-                    found.push(in_archive(d.at).defect(kind, d.what));
+                    found.push(in_archive(d.at, kind, d.what));
                 }
             },
         );
@@ -173,7 +178,7 @@ impl Archives {
                 }
             };
             let message = format!("{message}; content was read up to byte {}", source.bytes);
-            defects.push(in_archive(source.bytes).defect(kind, message));
+            defects.push(in_archive(source.bytes, kind, message));
         }
         self.defects.append(&mut defects);
     }
@@ -216,8 +221,12 @@ impl Archives {
         let elsewhere = self.tree.descend(top);
         if elsewhere > 0 {
             let message = format!("{elsewhere} entries lie beside the data directory \"{top}\"");
-            let place = VolPath::root().at(0);
-            self.defects.push(place.defect(DefectKind::Name, message));
+            self.defects.push(Defect {
+                path: VolPath::root(),
+                offset: Some(0),
+                kind: DefectKind::Name,
+                message,
+            });
         }
     }
 
@@ -225,29 +234,6 @@ impl Archives {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tree.len() == 0
-    }
-}
-
-/// A place in an archive.
-struct At {
-    path: VolPath,
-    offset: u64,
-}
-
-impl VolPath {
-    fn at(self, offset: u64) -> At {
-        At { path: self, offset }
-    }
-}
-
-impl At {
-    fn defect(self, kind: DefectKind, message: String) -> Defect {
-        Defect {
-            path: self.path,
-            offset: Some(self.offset),
-            kind,
-            message,
-        }
     }
 }
 

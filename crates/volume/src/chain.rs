@@ -75,8 +75,8 @@ impl Chain {
         Ok(newest.as_ref())
     }
 
-    /// Where the blocks of a segment are that the newest backup has only in part.
-    fn sources(&self, path: &VolPath) -> Result<Sources, VolumeError> {
+    /// Where the blocks of a segment are; `None` if the newest backup has it whole, or not at all.
+    fn sources(&self, path: &VolPath) -> Result<Option<Sources>, VolumeError> {
         let part = incremental(path);
         let block_bytes = u64::from(self.fmt.block_size);
         // By block of the segment: which source, and where in it.
@@ -89,6 +89,7 @@ impl Chain {
                     let head = head(&file, self.fmt)?;
                     (file, Some(head))
                 }
+                Err(VolumeError::NotFound) if number == 0 => return Ok(None),
                 Err(VolumeError::NotFound) => match link.open(path) {
                     Ok(file) => (file, None),
                     Err(VolumeError::NotFound) => {
@@ -133,20 +134,11 @@ impl Chain {
                 ));
             }
         }
-        Ok(Sources {
+        Ok(Some(Sources {
             extents: join(&places, &sources, block_bytes),
             bytes: places.len() as u64 * block_bytes,
             modified,
-        })
-    }
-
-    /// Whether the newest backup has a file only in part.
-    fn is_part(&self, path: &VolPath) -> Result<bool, VolumeError> {
-        match self.newest()?.open(&incremental(path)) {
-            Ok(_) => Ok(true),
-            Err(VolumeError::NotFound) => Ok(false),
-            Err(e) => Err(e),
-        }
+        }))
     }
 }
 
@@ -200,10 +192,7 @@ impl Volume for Chain {
     }
 
     fn origin(&self, path: &VolPath, offset: u64) -> Option<String> {
-        if !self.is_part(path).ok()? {
-            return None;
-        }
-        let sources = self.sources(path).ok()?;
+        let sources = self.sources(path).ok()??;
         let at = sources
             .extents
             .partition_point(|(e, _)| e.at + e.bytes <= offset);
@@ -242,10 +231,9 @@ impl Volume for Chain {
     }
 
     fn open(&self, path: &VolPath) -> Result<File, VolumeError> {
-        if !self.is_part(path)? {
+        let Some(sources) = self.sources(path)? else {
             return self.newest()?.open(path);
-        }
-        let sources = self.sources(path)?;
+        };
         let extents = sources.extents.into_iter().map(|(e, _)| e).collect();
         Ok(File::in_extents(extents, sources.bytes, sources.modified))
     }

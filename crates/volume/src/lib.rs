@@ -35,7 +35,7 @@ pub use decoder::{Compression, Decoder};
 pub use directory::{Directory, TablespaceMapping};
 pub use error::VolumeError;
 pub use file::{Extent, File, FileReader, ReadAt};
-pub use open::{OpenError, OpenOptions, Opened, TEMP_LIMIT_BYTES, chain_among, open};
+pub use open::{OpenError, OpenOptions, Opened, TEMP_LIMIT_BYTES, backup_label, chain_among, open};
 pub use path::VolPath;
 pub use postmaster::{LiveServer, find_live_server};
 

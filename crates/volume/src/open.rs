@@ -106,7 +106,7 @@ pub fn open(path: &Path, options: &OpenOptions<'_>) -> Result<Opened, OpenError>
         path: path.to_path_buf(),
         problem,
     };
-    let label = label(opened.volume.as_ref());
+    let label = backup_label(opened.volume.as_ref());
     if !label.is_some_and(|l| l.is_incremental()) {
         return Err(problem(path, "is no incremental backup: it needs no chain"));
     }
@@ -121,7 +121,7 @@ pub fn open(path: &Path, options: &OpenOptions<'_>) -> Result<Opened, OpenError>
     let mut earlier = Vec::new();
     for path in &options.chain {
         let volume = open_one(path, options)?.volume;
-        let label = self::label(volume.as_ref());
+        let label = backup_label(volume.as_ref());
         let label = label.ok_or_else(|| problem(path, "is no backup: it has no backup_label"))?;
         earlier.push((label.start, volume));
     }
@@ -139,8 +139,9 @@ const CONTROL_LIMIT_BYTES: u64 = 1 << 16;
 /// More than a backup_label has.
 const LABEL_LIMIT_BYTES: u64 = 1 << 20;
 
-/// A backup's label.
-fn label(volume: &dyn Volume) -> Option<BackupLabel> {
+/// The `backup_label` of a backup; `None` if it has none that can be read.
+#[must_use]
+pub fn backup_label(volume: &dyn Volume) -> Option<BackupLabel> {
     let bytes = volume.read_small(&VolPath::new("backup_label"), LABEL_LIMIT_BYTES);
     BackupLabel::parse(&bytes.ok()?).ok()
 }
@@ -219,10 +220,7 @@ fn is_backup(path: &Path) -> bool {
 /// each begins where the one after it says.
 #[must_use]
 pub fn chain_among(path: &Path, backups: &[PathBuf]) -> Vec<PathBuf> {
-    let read = |path: &Path| {
-        let bytes = fs::read(path.join("backup_label")).ok()?;
-        BackupLabel::parse(&bytes).ok()
-    };
+    let read = |path: &Path| backup_label(&Directory::new(path, Vec::new()).ok()?);
     let mut out: Vec<PathBuf> = Vec::new();
     let mut label = read(path);
     while let Some(from) = label.and_then(|l| l.incremental_from) {

@@ -215,20 +215,8 @@ fn element(typid: Oid) -> Option<(Order, i16, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::FMT;
     use super::*;
-    use pgfsck_format::{Checksums, Major};
-
-    const FMT: ClusterFormat = ClusterFormat {
-        major: Major::V17,
-        order: ByteOrder::Little,
-        max_align: 8,
-        block_size: 8192,
-        segment_blocks: 131_072,
-        wal_block_size: 8192,
-        wal_segment_bytes: 16 << 20,
-        toast_max_chunk_bytes: 1996,
-        checksums: Checksums::On,
-    };
 
     fn order(kinds: &[Result<Order, Undecided>]) -> GinOrder {
         let key = AttributeShape { len: 4, align: 4 };

@@ -8,10 +8,6 @@ use crate::wal_evidence::BlockAddress;
 use pgfsck_format::names::{RelFileName, parse_oid};
 use pgfsck_format::{ForkNumber, Oid, RelFileLocator};
 
-/// `DEFAULTTABLESPACE_OID` and `GLOBALTABLESPACE_OID` (`catalog/pg_tablespace_d.h`).
-const DEFAULT_TABLESPACE: Oid = Oid(1663);
-const GLOBAL_TABLESPACE: Oid = Oid(1664);
-
 /// The block that a place names, as the log names it; `None` if it names none.
 #[must_use]
 pub fn address(place: &Place) -> Option<BlockAddress> {
@@ -28,8 +24,8 @@ pub fn address(place: &Place) -> Option<BlockAddress> {
 pub fn relation(place: &Place) -> Option<(RelFileLocator, ForkNumber)> {
     let parts: Vec<&[u8]> = place.path.components().collect();
     let (tablespace, database, file) = match *parts.as_slice() {
-        [b"global", file] => (GLOBAL_TABLESPACE, Oid(0), file),
-        [b"base", database, file] => (DEFAULT_TABLESPACE, parse_oid(database)?, file),
+        [b"global", file] => (Oid::PG_GLOBAL, Oid::INVALID, file),
+        [b"base", database, file] => (Oid::PG_DEFAULT, parse_oid(database)?, file),
         [b"pg_tblspc", tablespace, _, database, file] => {
             (parse_oid(tablespace)?, parse_oid(database)?, file)
         }

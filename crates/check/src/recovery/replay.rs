@@ -83,11 +83,8 @@ impl Touches {
     }
 
     fn take(&mut self, lsn: Lsn, block: &BlockRef<'_>) {
-        let Some(fork) = block.fork() else { return };
-        let at = BlockAddress {
-            locator: block.locator,
-            fork,
-            block: block.block,
+        let Some(at) = BlockAddress::of(block) else {
+            return;
         };
         if self.blocks.len() >= MAX_BLOCKS {
             self.full |= !self.blocks.contains_key(&at);
@@ -306,12 +303,7 @@ impl Judge<'_, '_> {
             let what = "the record at the place where recovery begins cannot be read";
             let severity = self.severity(log, stop);
             self.report_stop(log, run.timeline, stop, (what, severity));
-            let outcome = if self.wish.archive {
-                Outcome::NeedsArchive
-            } else {
-                Outcome::Refused
-            };
-            return Some((outcome, format!("{what}, at {redo}")));
+            return Some((self.refused(), format!("{what}, at {redo}")));
         }
         let StopReason::End(_) = stop.why else {
             let what = "the write-ahead log cannot be read";
@@ -472,25 +464,24 @@ impl Run {
     fn timeline(&mut self, record: &Record<'_>, start: &Start) -> Result<(), (String, String)> {
         let kind = record.record_type();
         let fmt = record.format();
-        let (new, previous) =
-            if kind == RecordType::CHECKPOINT_SHUTDOWN || kind == RecordType::CHECKPOINT_ONLINE {
-                let Ok(c) = CheckPoint::decode(record.main_data, 0, fmt) else {
-                    return Ok(());
-                };
-                (c.this_timeline, c.prev_timeline)
-            } else if kind == RecordType::END_OF_RECOVERY {
-                // xl_end_of_recovery: end_time, ThisTimeLineID, PrevTimeLineID.
-                let word = |at: usize| {
-                    let bytes = record.main_data.get(at..)?.first_chunk::<4>()?;
-                    Some(TimeLineId(fmt.order.u32(*bytes)))
-                };
-                let (Some(new), Some(previous)) = (word(8), word(12)) else {
-                    return Ok(());
-                };
-                (new, previous)
-            } else {
+        let (new, previous) = if kind.is_checkpoint() {
+            let Ok(c) = CheckPoint::decode(record.main_data, 0, fmt) else {
                 return Ok(());
             };
+            (c.this_timeline, c.prev_timeline)
+        } else if kind == RecordType::END_OF_RECOVERY {
+            // xl_end_of_recovery: end_time, ThisTimeLineID, PrevTimeLineID.
+            let word = |at: usize| {
+                let bytes = record.main_data.get(at..)?.first_chunk::<4>()?;
+                Some(TimeLineId(fmt.order.u32(*bytes)))
+            };
+            let (Some(new), Some(previous)) = (word(8), word(12)) else {
+                return Ok(());
+            };
+            (new, previous)
+        } else {
+            return Ok(());
+        };
         if new == self.timeline {
             return Ok(());
         }

@@ -220,11 +220,8 @@ impl Judge<'_, '_> {
         let mut reader = WalReader::new(&mut *log, self.cx.fmt, id, at);
         let have = match reader.next_record() {
             Err(stop) => {
-                let segment = Lsn(at.0
-                    - at.0
-                        .checked_rem(u64::from(self.cx.fmt.wal_segment_bytes))
-                        .unwrap_or(0));
                 drop(reader);
+                let segment = log.start_of(log.segment_of(at));
                 if stop.place == segment || matches!(stop.why, StopReason::Source(_)) {
                     let what = format!("the segment that holds {what} ({at}) is not one");
                     self.report_stop(log, start.timeline, &stop, (&what, self.wish.damaged()));
@@ -239,8 +236,11 @@ impl Judge<'_, '_> {
             }
             Ok(raw) => {
                 let kind = raw.header.record_type();
-                let is_one = kind == RecordType::CHECKPOINT_SHUTDOWN
-                    || (!clean && kind == RecordType::CHECKPOINT_ONLINE);
+                let is_one = if clean {
+                    kind == RecordType::CHECKPOINT_SHUTDOWN
+                } else {
+                    kind.is_checkpoint()
+                };
                 let body = raw
                     .decode()
                     .and_then(|record| CheckPoint::decode(record.main_data, 0, self.cx.fmt));
@@ -277,8 +277,7 @@ impl Judge<'_, '_> {
         let id = Some(self.control.system_identifier);
         let mut reader = WalReader::new(&mut *log, self.cx.fmt, id, at);
         let raw = reader.next_record().ok()?;
-        let kind = raw.header.record_type();
-        if kind != RecordType::CHECKPOINT_SHUTDOWN && kind != RecordType::CHECKPOINT_ONLINE {
+        if !raw.header.record_type().is_checkpoint() {
             return None;
         }
         let record = raw.decode().ok()?;
@@ -288,7 +287,8 @@ impl Judge<'_, '_> {
         self.replay_silently(log, start, body.redo, reason)
     }
 
-    fn refused(&self) -> Outcome {
+    /// What becomes of recovery where its own directory's log cannot be read.
+    pub(super) fn refused(&self) -> Outcome {
         if self.wish.archive {
             Outcome::NeedsArchive
         } else {

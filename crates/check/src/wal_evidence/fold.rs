@@ -2,8 +2,7 @@
 
 use super::stamps::Stamps;
 use super::{
-    BlockAddress, BlockStory, Event, Fate, Image, Questions, Reach, RelationStory, Replay, Unborn,
-    WalEvidence,
+    BlockAddress, Event, Fate, Image, Questions, Reach, RelationStory, Unborn, WalEvidence,
 };
 use pgfsck_format::control::WalLevel;
 use pgfsck_format::wal::xact::is_preparation;
@@ -39,11 +38,7 @@ impl Fold {
             .collect();
         let answers = WalEvidence {
             sizes: questions.sizes.iter().map(|s| (*s, None)).collect(),
-            blocks: questions
-                .blocks
-                .iter()
-                .map(|b| (*b, BlockStory::default()))
-                .collect(),
+            blocks: questions.blocks.iter().map(|b| (*b, None)).collect(),
             lsns: questions.lsns.iter().map(|l| (*l, None)).collect(),
             transactions: questions.transactions.iter().map(|x| (*x, None)).collect(),
             relations: questions
@@ -77,7 +72,7 @@ impl Fold {
     /// Forgets what a record that nobody understands may have undone.
     pub(super) fn forget(&mut self) {
         self.answers.sizes.values_mut().for_each(|s| *s = None);
-        self.answers.blocks.values_mut().for_each(|b| b.last = None);
+        self.answers.blocks.values_mut().for_each(|b| *b = None);
         self.answers.images.values_mut().for_each(|i| *i = None);
         if let Some(stamps) = &mut self.answers.stamps {
             stamps.forget();
@@ -121,13 +116,20 @@ impl Fold {
             }
         }
         if let Some(answer) = self.answers.lsns.get_mut(&end) {
-            *answer = Some((event, record.blocks().filter_map(|b| address(&b)).collect()));
+            *answer = Some((
+                event,
+                record
+                    .blocks()
+                    .filter_map(|b| BlockAddress::of(&b))
+                    .collect(),
+            ));
         }
     }
 
     /// A block of which an image may be wanted.
     fn image(&mut self, event: Event, block: &BlockRef<'_>, fmt: ClusterFormat) {
-        let Some(answer) = address(block).and_then(|at| self.answers.images.get_mut(&at)) else {
+        let Some(answer) = BlockAddress::of(block).and_then(|at| self.answers.images.get_mut(&at))
+        else {
             return;
         };
         let restored = block.image.map(|i| i.restore(fmt));
@@ -146,14 +148,15 @@ impl Fold {
 
     /// A block of a watched relation.
     fn touch(&mut self, event: Event, block: &BlockRef<'_>, fmt: ClusterFormat) {
-        let Some(at) = address(block) else { return };
+        let Some(at) = BlockAddress::of(block) else {
+            return;
+        };
         if let Some(highest) = self.answers.sizes.get_mut(&(at.locator, at.fork))
             && highest.is_none_or(|h| h.0 <= at.block)
         {
             *highest = Some((at.block, event));
         }
-        let after_redo = self.redo.is_some_and(|r| event.lsn >= r);
-        let Some(story) = self.answers.blocks.get_mut(&at) else {
+        let Some(last) = self.answers.blocks.get_mut(&at) else {
             return;
         };
         // log_newpage also logs pages that are new, and then the page on disk is new as well.
@@ -161,14 +164,7 @@ impl Fold {
             i.restore(fmt)
                 .is_ok_and(|page| page.iter().all(|&b| b == 0))
         });
-        story.last = if is_zero_image { None } else { Some(event) };
-        if after_redo && story.replay == Replay::Untouched {
-            story.replay = if block.restores_page() {
-                Replay::Restored(event)
-            } else {
-                Replay::Changed(event)
-            };
-        }
+        *last = if is_zero_image { None } else { Some(event) };
     }
 
     /// A commit, an abort or a preparation.
@@ -250,7 +246,6 @@ impl Fold {
             *highest = None;
         }
         self.discard(
-            event,
             first_block(first, ForkNumber::Main),
             last_block(last, ForkNumber::Init),
         );
@@ -275,7 +270,7 @@ impl Fold {
             if let Some(highest) = self.answers.sizes.get_mut(&(locator, fork)) {
                 *highest = None;
             }
-            self.discard(event, first_block(locator, fork), last_block(locator, fork));
+            self.discard(first_block(locator, fork), last_block(locator, fork));
         }
         let Some(blocks) = blocks else { return };
         if let Some(stamps) = &mut self.answers.stamps {
@@ -291,23 +286,19 @@ impl Fold {
             fork: ForkNumber::Main,
             block: blocks,
         };
-        self.discard(event, from, last_block(locator, ForkNumber::Main));
+        self.discard(from, last_block(locator, ForkNumber::Main));
         if let Some(story) = self.answers.relations.get_mut(&locator) {
             story.truncated = Some((event, blocks));
         }
     }
 
     /// These blocks are no more.
-    fn discard(&mut self, event: Event, first: BlockAddress, last: BlockAddress) {
-        let after_redo = self.redo.is_some_and(|r| event.lsn >= r);
+    fn discard(&mut self, first: BlockAddress, last: BlockAddress) {
         for (_, image) in self.answers.images.range_mut(first..=last) {
             *image = None;
         }
-        for (_, story) in self.answers.blocks.range_mut(first..=last) {
-            story.last = None;
-            if after_redo && story.replay == Replay::Untouched {
-                story.replay = Replay::Discarded(event);
-            }
+        for (_, content) in self.answers.blocks.range_mut(first..=last) {
+            *content = None;
         }
     }
 
@@ -328,14 +319,6 @@ impl Fold {
 enum Story {
     Created,
     Dropped,
-}
-
-fn address(block: &BlockRef<'_>) -> Option<BlockAddress> {
-    Some(BlockAddress {
-        locator: block.locator,
-        fork: block.fork()?,
-        block: block.block,
-    })
 }
 
 fn of_relation(locator: RelFileLocator) -> RangeInclusive<RelFileLocator> {

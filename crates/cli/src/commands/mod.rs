@@ -18,9 +18,8 @@ use crate::output::complain;
 use crate::text::plain;
 use anyhow::{Context, anyhow};
 use pgfsck_format::ClusterFormat;
-use pgfsck_format::backup_label::BackupLabel;
 use pgfsck_format::control::{ControlFile, Recognised};
-use pgfsck_volume::{Directory, VolPath, Volume, VolumeError};
+use pgfsck_volume::{Directory, VolPath, Volume, VolumeError, backup_label};
 use std::path::{Path, PathBuf};
 
 /// The data directory that was named: as an argument, by -D, or by PGDATA.
@@ -94,13 +93,7 @@ fn read_control(volume: &dyn Volume) -> anyhow::Result<(Recognised, ClusterForma
 
 /// Whether nothing of what counts is only in the write-ahead log.
 fn was_stopped_cleanly(volume: &dyn Volume, control: &ControlFile) -> bool {
-    control.state == pgfsck_format::control::DbState::ShutDown && label(volume).is_none()
-}
-
-/// The backup's label, if there is one.
-fn label(volume: &dyn Volume) -> Option<BackupLabel> {
-    let bytes = volume.read_small(&VolPath::new("backup_label"), 1 << 20);
-    BackupLabel::parse(&bytes.ok()?).ok()
+    control.state == pgfsck_format::control::DbState::ShutDown && backup_label(volume).is_none()
 }
 
 /// The catalog as the server would see it after its next start.
@@ -114,7 +107,7 @@ fn load_catalog(volume: &dyn Volume) -> anyhow::Result<pgfsck_catalog::ClusterCa
         );
     }
     let mut stop = pgfsck_catalog::Stop::new(&control.check_point_copy, clean);
-    if let Some(label) = label(volume) {
+    if let Some(label) = backup_label(volume) {
         stop.settled_before = label.start;
     }
     let catalog = pgfsck_catalog::ClusterCatalog::load(volume, fmt, control.catalog_version, stop);

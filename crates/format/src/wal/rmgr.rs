@@ -94,6 +94,12 @@ impl RecordType {
         }
     }
 
+    /// Whether it is the record of a checkpoint: one at a clean stop, or one while the server runs.
+    #[must_use]
+    pub fn is_checkpoint(self) -> bool {
+        matches!(self, Self::CHECKPOINT_SHUTDOWN | Self::CHECKPOINT_ONLINE)
+    }
+
     /// The type without what its resource manager keeps beside it: Transaction has a flag in the highest bit
     /// (`XLOG_XACT_HAS_INFO`), which makes no other type.
     #[must_use]

@@ -16,7 +16,7 @@ pub fn run(args: &WalPagesArgs) -> anyhow::Result<ExitCode> {
     let mut wal = Wal::open(&places)?;
     let major = wal.fmt.major;
     let mut touches = Vec::new();
-    let ended = wal.read(args.start, args.end, |raw| {
+    let ended = wal.read(args.range.start, args.range.end, |raw| {
         let record = raw.decode()?;
         if let Some(block) = record.blocks().find(|b| is_block(b, &args.block)) {
             touches.push(Touch::new(raw, &record, &block, major));

@@ -25,7 +25,7 @@ pub fn run(args: &WalRecordsArgs) -> anyhow::Result<ExitCode> {
     let major = wal.fmt.major;
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut out = io::BufWriter::with_capacity(1 << 16, anstream::stdout().lock());
-    let ended = wal.read(args.start, args.end, |raw| {
+    let ended = wal.read(args.range.start, args.range.end, |raw| {
         let record = raw.decode()?;
         if filter.lets_pass(&record) {
             let line = match args.format {

@@ -18,7 +18,7 @@ pub fn run(args: &WalStatsArgs) -> anyhow::Result<ExitCode> {
     let mut wal = Wal::open(&places)?;
     let (stats, ended) = match side_by_side(args, &places, &wal)? {
         Some(counted) => counted,
-        None => count(&mut wal, args.start, args.end)?,
+        None => count(&mut wal, args.range.start, args.range.end)?,
     };
     let major = wal.fmt.major;
     match args.format {
@@ -57,12 +57,13 @@ fn side_by_side(
     wal: &Wal<'_>,
 ) -> anyhow::Result<Option<(Stats, Ended)>> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let first = match args.start {
+    let first = match args.range.start {
         Some(start) => wal.log.segment_of(start),
         None => wal.log.segment_of(wal.beginning()?),
     };
     let newest = wal.log.newest().unwrap_or(first);
     let last = args
+        .range
         .end
         .map_or(newest, |end| wal.log.segment_of(end).min(newest));
     if threads == 1 || last.saturating_sub(first) < STRETCH_SEGMENTS {
@@ -80,9 +81,12 @@ fn side_by_side(
             let Some(&segment) = starts.get(i) else {
                 return Ok(out);
             };
-            let start = if i == 0 { args.start } else { None };
+            let start = if i == 0 { args.range.start } else { None };
             let start = start.unwrap_or_else(|| own.log.start_of(segment));
-            let end = starts.get(i + 1).map(|s| own.log.start_of(*s)).or(args.end);
+            let end = starts
+                .get(i + 1)
+                .map(|s| own.log.start_of(*s))
+                .or(args.range.end);
             // Segments that are made ahead have no record; what else it may be is told below.
             out.push((i, count(&mut own, Some(start), end).ok()));
         }
