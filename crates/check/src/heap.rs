@@ -71,6 +71,8 @@ pub struct HeapCheck<'a, 'p> {
     /// The live rows, where indexes are to be held against them.
     rows: Option<RowFold<'p>>,
     held: Held,
+    /// What the page under way says of all its tuples.
+    says: PageSays,
     /// Whether a tuple of the page under way is part of a chain of updates.
     chained: bool,
     /// The line pointers of the page under way with which something is wrong, ascending.
@@ -82,6 +84,16 @@ pub struct HeapCheck<'a, 'p> {
     unfrozen: bool,
     /// Tuples of the page under way that the commit log denies, with its segment.
     denied: Vec<(u64, Contradiction)>,
+}
+
+/// What a page says of all its tuples.
+#[derive(Debug, Clone, Copy, Default)]
+struct PageSays {
+    /// What it says of its transactions counts: after a clean stop, if it is not newer than the checkpoint
+    /// (then it, or pg_control, is of another time).
+    transactions: bool,
+    /// Everybody sees them, and that counts.
+    all_visible: bool,
 }
 
 impl<'a, 'p> HeapCheck<'a, 'p> {
@@ -104,6 +116,7 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             summary: HeapSummary::default(),
             rows: None,
             held: Held::default(),
+            says: PageSays::default(),
             chained: false,
             faulty: Vec::new(),
             invisible: None,
@@ -163,13 +176,19 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         let mut unused = Vec::new();
         (self.chained, self.unfrozen, self.invisible) = (false, false, None);
         self.faulty.clear();
+        let bounds = self.shape.bounds.as_ref();
+        let transactions = bounds.is_some_and(|b| page.lsn() <= b.next.checkpoint);
+        self.says = PageSays {
+            transactions,
+            all_visible: transactions && page.header().is_all_visible(),
+        };
         let count = page.item_count();
         self.summary.line_pointers += u64::from(count);
         for (number, item) in page.items() {
             match item.state {
                 ItemState::Unused => unused.push(number.0),
                 ItemState::Dead if !item.has_storage() => {
-                    self.note_invisible(page, number, "it is a dead line pointer");
+                    self.note_invisible(number, "it is a dead line pointer");
                 }
                 ItemState::Redirect => {
                     self.chained = true;
@@ -180,7 +199,7 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
                     match item.state {
                         ItemState::Normal if fits => self.check_tuple(page, at, number, item),
                         ItemState::Dead if fits => {
-                            self.note_invisible(page, number, "it is a dead line pointer");
+                            self.note_invisible(number, "it is a dead line pointer");
                         }
                         _ => {}
                     }
@@ -195,16 +214,9 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         (count, unused)
     }
 
-    /// Whether what a page says of its transactions counts: after a clean stop, if the page is not newer than
-    /// the checkpoint (then it, or pg_control, is of another time).
-    fn is_of_its_time(&self, page: &Page<'_>) -> bool {
-        let bounds = self.shape.bounds.as_ref();
-        bounds.is_some_and(|b| page.lsn() <= b.next.checkpoint)
-    }
-
     /// Notes that a line pointer of a page that is marked all-visible is not visible to all.
-    fn note_invisible(&mut self, page: &Page<'_>, number: OffsetNumber, why: &'static str) {
-        if !page.header().is_all_visible() || !self.is_of_its_time(page) {
+    fn note_invisible(&mut self, number: OffsetNumber, why: &'static str) {
+        if !self.says.all_visible {
             return;
         }
         match &mut self.invisible {
@@ -215,14 +227,8 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
 
     /// What a sound tuple says of its transactions, held against the commit log and the page's promise that
     /// everybody sees it.
-    fn check_fate(
-        &mut self,
-        page: &Page<'_>,
-        at: &Place,
-        number: OffsetNumber,
-        tuple: &HeapTupleHeader<'_>,
-    ) {
-        if !self.is_of_its_time(page) {
+    fn check_fate(&mut self, at: &Place, number: OffsetNumber, tuple: &HeapTupleHeader<'_>) {
+        if !self.says.transactions {
             return;
         }
         if let Some((xid, says, log)) = denied(tuple, &mut self.outcomes).filter(|_| self.log.sound)
@@ -239,13 +245,13 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             self.denied.push((segment, found));
             return;
         }
-        if !page.header().is_all_visible() {
+        if !self.says.all_visible {
             return;
         }
         self.summary.visible_tuples += 1;
         self.unfrozen |= needs_freeze(tuple);
         if let Some(why) = invisible(tuple, &mut self.outcomes) {
-            self.note_invisible(page, number, why);
+            self.note_invisible(number, why);
         }
     }
 
@@ -394,11 +400,12 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             return;
         }
         let bounds = self.shape.bounds.as_ref();
-        if let Some(c) = contradiction(&tuple, page, bounds, &mut self.outcomes) {
+        let bounds = bounds.filter(|_| self.says.transactions);
+        if let Some(c) = contradiction(&tuple, bounds, &mut self.outcomes) {
             let finding = Finding::new(&codes::HEAP_TUPLE_INVALID, at.at_item(number), c.what);
             self.hold(finding.values(c.have, c.expect));
         } else {
-            self.check_fate(page, at, number, &tuple);
+            self.check_fate(at, number, &tuple);
         }
         let columns = self.shape.columns.attributes().len();
         if usize::from(tuple.natts()) > columns {

@@ -36,6 +36,17 @@ pub struct Contradiction {
     pub expect: String,
 }
 
+impl Contradiction {
+    /// The same, of one line pointer.
+    #[cold]
+    fn at(self, item: OffsetNumber) -> Self {
+        Self {
+            item: Some(item),
+            ..self
+        }
+    }
+}
+
 /// Nothing, or the first contradiction.
 type Verdict = Result<(), Contradiction>;
 
@@ -52,17 +63,12 @@ pub fn check(page: &Page<'_>, am: AccessMethod, brin: Option<&BrinMeta>) -> Verd
 }
 
 /// The page is wrong unless `sound`.
+#[inline(always)]
 fn unless(sound: bool, what: &'static str, have: impl ToString, expect: impl ToString) -> Verdict {
     if sound {
         return Ok(());
     }
-    Err(Contradiction {
-        problem: &codes::INDEX_PAGE_INVALID,
-        item: None,
-        what,
-        have: have.to_string(),
-        expect: expect.to_string(),
-    })
+    Err(wrong(what, have, expect))
 }
 
 /// No bit of `flags` beyond those that are known.
@@ -86,7 +92,7 @@ fn not_itself(page: &Page<'_>, siblings: [BlockNumber; 2]) -> Verdict {
         problem: &codes::INDEX_LINK_INVALID,
         ..wrong(
             "the page is its own sibling",
-            format!("block {own}"),
+            format_args!("block {own}"),
             "another block",
         )
     })
@@ -111,12 +117,14 @@ fn meta_is_first(page: &Page<'_>, is_meta: bool) -> Verdict {
 }
 
 /// A contradiction of the page as a whole.
-fn wrong(what: &'static str, have: String, expect: impl ToString) -> Contradiction {
+#[cold]
+#[inline(never)]
+fn wrong(what: &'static str, have: impl ToString, expect: impl ToString) -> Contradiction {
     Contradiction {
         problem: &codes::INDEX_PAGE_INVALID,
         item: None,
         what,
-        have,
+        have: have.to_string(),
         expect: expect.to_string(),
     }
 }
@@ -139,19 +147,15 @@ fn each_item<'p>(
         }
         let start = usize::from(item.offset);
         let end = start.saturating_add(usize::from(item.length));
-        let place = |mut c: Contradiction| {
-            c.item = Some(number);
-            c
-        };
         unless(
             upper <= start && end <= special,
             "an entry does not lie in the page's tuple space",
             format_args!("bytes {start} to {end}"),
             format_args!("within bytes {upper} to {special}"),
         )
-        .map_err(place)?;
+        .map_err(|c| c.at(number))?;
         if let Some(bytes) = page.item_bytes(item) {
-            judge(number, item, bytes).map_err(place)?;
+            judge(number, item, bytes).map_err(|c| c.at(number))?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ pub use gin::{GinKey, GinOrder};
 pub use plan::Undecided;
 pub use tuple::KeyTuple;
 
+use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::attribute::{AttributeShape, Datum};
 use pgfsck_format::bytes::ByteOrder;
 use pgfsck_format::datum::compare::Order;
@@ -100,22 +101,31 @@ impl KeyOrder {
     #[must_use]
     pub fn compare_keys(&self, a: &KeyTuple<'_>, b: &KeyTuple<'_>) -> KeysCompared {
         let natts = a.natts.min(b.natts);
-        if let Some((order, width)) = self.quick
-            && natts > 0
-            && let (Some(x), Some(y)) = (a.leading(width), b.leading(width))
-            && let Some(ordering) = order.compare_bytes(x, y, self.order)
-            && ordering != Ordering::Equal
+        if natts > 0
+            && let (Some(x), Some(y)) = (self.abbreviate(a.tuple()), self.abbreviate(b.tuple()))
+            && x != y
         {
-            let ordering = match self.columns.first() {
-                Some(c) if c.descending => ordering.reverse(),
-                _ => ordering,
-            };
             return KeysCompared {
-                ordering: Some(ordering),
+                ordering: Some(x.cmp(&y)),
                 null: false,
             };
         }
         self.walk(a, b, natts)
+    }
+
+    /// A number for a tuple's first column that ascends with the tuples ([`Order::abbreviate`]): those with
+    /// different numbers need no further look. `None` if the column has no such order, or the tuple a NULL.
+    #[inline]
+    #[must_use]
+    pub fn abbreviate(&self, tuple: &IndexTuple<'_>) -> Option<u64> {
+        let (order, width) = self.quick?;
+        if tuple.has_nulls() {
+            return None;
+        }
+        let at = tuple.key_offset();
+        let number = order.abbreviate(tuple.bytes().get(at..at + width)?, self.order)?;
+        let descending = self.columns.first().is_some_and(|c| c.descending);
+        Some(if descending { !number } else { number })
     }
 
     /// Compares column by column.

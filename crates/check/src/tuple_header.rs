@@ -5,7 +5,6 @@
 
 use crate::transactions::{Next, Outcome, Outcomes};
 use pgfsck_format::heap::{HeapTupleHeader, infomask};
-use pgfsck_format::page::Page;
 use pgfsck_format::{MultiXactId, TransactionId};
 
 /// The transactions and multixacts that tuples of a relation may name: from what VACUUM has left to
@@ -33,15 +32,14 @@ pub struct Contradiction {
 
 /// The first thing that is wrong with a header, if anything is.
 ///
-/// A page that is newer than the checkpoint is not asked for its transactions: it, or pg_control, is of
-/// another time, and each row would only say so again.
+/// A page that is newer than the checkpoint is not asked for its transactions, and has no `bounds`: it, or
+/// pg_control, is of another time, and each row would only say so again.
+#[inline]
 pub fn contradiction(
     tuple: &HeapTupleHeader<'_>,
-    page: &Page<'_>,
     bounds: Option<&Bounds>,
     outcomes: &mut Outcomes<'_>,
 ) -> Option<Contradiction> {
-    let bounds = bounds.filter(|b| page.lsn() <= b.next.checkpoint);
     of_flags(tuple).or_else(|| of_transactions(tuple, bounds?, outcomes))
 }
 

@@ -31,7 +31,7 @@ pub struct ClusterFormat {
     pub major: Major,
     /// Byte order of the machine that wrote it.
     pub order: ByteOrder,
-    /// `MAXIMUM_ALIGNOF` in bytes: 8, or 4 on i386.
+    /// `MAXIMUM_ALIGNOF` in bytes, a power of two: 8, or 4 on i386.
     pub max_align: u8,
     /// `BLCKSZ` in bytes: 1024 to 32768.
     pub block_size: u32,
@@ -58,8 +58,8 @@ impl ClusterFormat {
     #[inline]
     #[must_use]
     pub fn maxalign(&self, n: usize) -> usize {
-        let a = usize::from(self.max_align.max(1));
-        n.div_ceil(a).saturating_mul(a)
+        let below = usize::from(self.max_align.max(1)) - 1;
+        n.saturating_add(below) & !below
     }
 
     /// The block size as a length in memory.

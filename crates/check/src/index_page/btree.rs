@@ -1,8 +1,8 @@
 //! B-trees: `access/nbtree/nbtpage.c`, and `bt_target_page_check` of `contrib/amcheck/verify_nbtree.c`.
 
 use super::{
-    Contradiction, Verdict, ascending, each_item, emptied, known_flags, magic, meta_is_first,
-    not_itself, same_size, unless, version,
+    Verdict, ascending, each_item, emptied, known_flags, magic, meta_is_first, not_itself,
+    same_size, unless, version,
 };
 use pgfsck_format::access::btree::{
     self, BTREE_MAGIC, BtreeMeta, BtreeOpaque, TupleKind, classify, posting_tids,
@@ -99,10 +99,7 @@ fn storage(page: &Page<'_>) -> Verdict {
             format_args!("{:?}, {} bytes", item.state, item.length),
             "a tuple",
         )
-        .map_err(|c| Contradiction {
-            item: Some(number),
-            ..c
-        })?;
+        .map_err(|c| c.at(number))?;
     }
     Ok(())
 }

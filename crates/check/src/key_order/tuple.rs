@@ -84,14 +84,10 @@ impl<'p> KeyTuple<'p> {
         self.tuple.bytes()
     }
 
-    /// The first `width` bytes of its key, if no column of it is NULL.
+    /// The tuple as it lies in its page.
     #[inline]
-    pub(super) fn leading(&self, width: usize) -> Option<&'p [u8]> {
-        if self.tuple.has_nulls() {
-            return None;
-        }
-        let at = self.tuple.key_offset();
-        self.tuple.bytes().get(at..at + width)
+    pub(super) fn tuple(&self) -> &IndexTuple<'p> {
+        &self.tuple
     }
 
     /// Its key columns, the first on.

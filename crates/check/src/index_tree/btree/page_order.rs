@@ -7,6 +7,7 @@ use crate::finding::{Finding, Place};
 use crate::key_order::{KeyOrder, KeyTuple};
 use pgfsck_format::OffsetNumber;
 use pgfsck_format::access::btree::{BtreeOpaque, P_HIKEY};
+use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::page::Page;
 use std::cmp::Ordering;
 
@@ -50,11 +51,29 @@ impl BtreeTree {
         };
         let is_tie =
             |a: &KeyTuple<'_>, b: &KeyTuple<'_>| keys.compare(a, b, false) == Some(Ordering::Equal);
-        let mut before: Option<(OffsetNumber, KeyTuple<'_>)> = None;
+        let runs = self.deep && keys.unique && opaque.is_leaf();
+        // Abbreviated keys decide most pairs. What they cannot: inner pages, whose first entry has no key, and the rows
+        // of one entry.
+        let short = |number: OffsetNumber| {
+            let bytes = page.item_bytes(page.item(number)?)?;
+            let tuple = IndexTuple::new(bytes, page.format()).ok()?;
+            let decides = opaque.is_leaf() && !(runs && tuple.am_bit());
+            keys.abbreviate(&tuple).filter(|_| decides)
+        };
+        let mut before: Option<(OffsetNumber, Option<u64>)> = None;
         for number in (first.0..=count).map(OffsetNumber) {
+            let abbreviated = short(number);
+            if let (Some((last, Some(x))), Some(y)) = (&mut before, abbreviated)
+                && *x < y
+            {
+                self.proof.compared += 1;
+                (*last, *x) = (number, y);
+                continue;
+            }
             // An item that cannot be viewed was reported, or is without storage.
             let Some(tuple) = of(number) else { continue };
-            if let Some((last, previous)) = before {
+            let previous = before.and_then(|(last, _)| Some((last, of(last)?)));
+            if let Some((last, previous)) = previous {
                 match keys.compare(&previous.at_its_last(), &tuple, true) {
                     None => self.proof.undecided += 1,
                     Some(Ordering::Less) => self.proof.compared += 1,
@@ -65,14 +84,15 @@ impl BtreeTree {
                     }
                 }
             }
-            if self.deep && keys.unique && opaque.is_leaf() {
-                self.runs.entry(&keys, before, number, &tuple, page);
+            if runs {
+                self.runs.entry(&keys, previous, number, &tuple, page);
             }
-            before = Some((number, tuple));
+            before = Some((number, abbreviated));
         }
+        let before = before.and_then(|(last, _)| Some((last, of(last)?)));
         let high = key_tuple(page, P_HIKEY, opaque, keys.columns());
         if let (Some((last, tuple)), Some(high), false) = (before, high, opaque.is_rightmost()) {
-            if self.deep && keys.unique && opaque.is_leaf() {
+            if runs {
                 self.runs.end(&keys, last, &tuple, &high, page);
             }
             match keys.compare(&tuple.at_its_last(), &high, true) {
