@@ -96,6 +96,25 @@ impl Archives {
         Ok(set)
     }
 
+    /// An archive that is not compressed, in memory.
+    #[must_use]
+    pub fn of_content(name: &str, content: Vec<u8>) -> Self {
+        let mut set = Self {
+            display: name.to_owned(),
+            tree: Tree::default(),
+            beside: Vec::new(),
+            defects: Vec::new(),
+        };
+        let source = Source {
+            name: name.to_owned(),
+            bytes: content.len() as u64,
+            content: Arc::new(content),
+            problem: None,
+        };
+        set.index(&VolPath::root(), source);
+        set
+    }
+
     /// Takes the names of one archive.
     fn index(&mut self, mount: &VolPath, source: Source) {
         let archive = self.tree.add_archive(source.content.clone());

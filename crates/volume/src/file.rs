@@ -189,15 +189,6 @@ fn fill_from(extents: &[Extent], buf: &mut [u8], offset: u64) -> Result<usize, V
 mod tests {
     use super::*;
 
-    impl ReadAt for Vec<u8> {
-        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-            let rest = self.get(usize::try_from(offset).unwrap()..).unwrap_or(&[]);
-            let n = rest.len().min(buf.len());
-            buf[..n].copy_from_slice(&rest[..n]);
-            Ok(n)
-        }
-    }
-
     #[test]
     fn extents_read_as_one_file_and_end_where_a_source_ends() {
         let one: Arc<dyn ReadAt> = Arc::new(b"abcdef".to_vec());
