@@ -12,6 +12,7 @@ mod random_flips;
 mod recipes;
 mod recovery;
 mod untouched;
+mod verifybackup;
 mod wal;
 mod xid;
 mod zoo;

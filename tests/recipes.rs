@@ -57,23 +57,18 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     (
         "manifest.invalid",
-        "backups::what_pg_verifybackup_finds_is_found_by_name",
+        "verifybackup::t005_bad_manifest_and_t007_wal",
     ),
-    (
-        "manifest.file-missing",
-        "backups::what_pg_verifybackup_finds_is_found_by_name",
-    ),
-    (
-        "manifest.file-extra",
-        "backups::what_pg_verifybackup_finds_is_found_by_name",
-    ),
-    (
-        "manifest.size-mismatch",
-        "backups::what_pg_verifybackup_finds_is_found_by_name",
-    ),
+    ("manifest.file-missing", "verifybackup::t003_corruption"),
+    ("manifest.file-extra", "verifybackup::t003_corruption"),
+    ("manifest.size-mismatch", "verifybackup::t003_corruption"),
     (
         "manifest.checksum-mismatch",
-        "backups::what_pg_verifybackup_finds_is_found_by_name",
+        "verifybackup::t003_corruption",
+    ),
+    (
+        "manifest.wal-incomplete",
+        "verifybackup::t005_bad_manifest_and_t007_wal",
     ),
     (
         "manifest.foreign",

@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         let control = known.control.as_ref().filter(|_| known.believed);
         if !self.volume.links().is_empty() {
             Examination { cx, control }.examine(own);
-            return manifest::check_links(&cx);
+            return manifest::check_links(&cx, control);
         }
         let manifest = Manifest::read(&cx, control);
         let cx = Cx {

@@ -10,7 +10,7 @@ use crate::suspicions::Suspicions;
 use crate::tablespaces::{self, Directories};
 use crate::transactions::{Contradictions, Inserters, Next};
 use crate::versions::{self, Witness};
-use crate::{slots, slru, top, twophase, wal};
+use crate::{manifest_wal, slots, slru, top, twophase, wal};
 use pgfsck_catalog::{ClusterCatalog, MultiXactEnd};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::{Lsn, MultiXactId, MultiXactOffset, Oid, TransactionId};
@@ -47,6 +47,9 @@ impl Examination<'_> {
             .map_or_else(wal::Log::default, |control| wal::check(cx, control));
         if let Some(recovery) = log.recovery {
             cx.sink.recovery(recovery);
+        }
+        if let (Some(manifest), Some(control)) = (cx.manifest, self.control) {
+            manifest_wal::check(cx, control, manifest.wal_ranges());
         }
         let catalog = ClusterCatalog::load(
             cx.volume,

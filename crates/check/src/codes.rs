@@ -558,6 +558,17 @@ pub static MANIFEST_CHECKSUM_MISMATCH: Problem = Problem {
     source: "bin/pg_verifybackup/pg_verifybackup.c",
 };
 
+/// `manifest.wal-incomplete`.
+pub static MANIFEST_WAL_INCOMPLETE: Problem = Problem {
+    name: "manifest.wal-incomplete",
+    severity: Severity::Error,
+    meaning: "The manifest names a stretch of the write-ahead log that the backup needs to become consistent, and not every record of it can be read here: a segment is missing or damaged, or is of another timeline.",
+    checked: "Every record from Start-LSN to End-LSN of each of the WAL-Ranges on its timeline, in pg_wal, in pg_wal.tar and below --wal, unless the log was accused already.",
+    innocent: "A backup that was taken without its log, which an archive has: then no segment of the stretch is there, and it is a warning.",
+    advice: "Name the archive with --wal, and audit again. Without this log the backup cannot be restored.",
+    source: "parse_required_wal, bin/pg_verifybackup/pg_verifybackup.c; AddWALInfoToBackupManifest, backup/backup_manifest.c; 13+",
+};
+
 /// `io.read-error`.
 pub static IO_READ_ERROR: Problem = Problem {
     name: "io.read-error",
@@ -1125,6 +1136,7 @@ pub static ALL: &[&Problem] = &[
     &MANIFEST_FILE_EXTRA,
     &MANIFEST_SIZE_MISMATCH,
     &MANIFEST_CHECKSUM_MISMATCH,
+    &MANIFEST_WAL_INCOMPLETE,
     &IO_READ_ERROR,
     &IO_PERMISSION_DENIED,
     &DATABASE_DIRECTORY_MISSING,

@@ -50,6 +50,9 @@ pub enum Standing {
         redo: Lsn,
         /// Whether a page can be torn.
         torn: bool,
+        /// Beyond this address no page was written: the end of the backup, or the greatest address if nobody
+        /// says where that is.
+        end: Lsn,
     },
     /// The server throws the content away at its next start: temporary relations, and unlogged ones
     /// after a crash.
@@ -66,12 +69,14 @@ impl Standing {
     /// How bad a page-local problem is here.
     ///
     /// A page changed since `redo` has its full image in the write-ahead log, unless full_page_writes
-    /// was off: recovery writes it anew. An older page is not touched by recovery.
+    /// was off: recovery writes it anew. An older page is not touched by recovery. A page that says it is newer
+    /// than the end of the backup was written by no server, because the log is flushed up to a page's LSN before
+    /// the page is written: its LSN is as random as the rest, and excuses nothing.
     #[must_use]
     pub fn severity(self, settled: Severity, lsn: Lsn) -> Severity {
         match self {
             Self::Settled => settled,
-            Self::Replayed { redo, torn } if !torn || lsn < redo => settled,
+            Self::Replayed { redo, torn, end } if !torn || lsn < redo || lsn > end => settled,
             Self::Replayed { .. } => settled.max(Severity::Warning),
             Self::Discarded => Severity::Note,
         }
@@ -119,9 +124,24 @@ impl Cx<'_> {
     pub fn standing(&self) -> Standing {
         match self.stop {
             Stop::Clean => Standing::Settled,
-            Stop::Standby { redo } => Standing::Replayed { redo, torn: false },
-            Stop::Unclean { redo } => Standing::Replayed { redo, torn: true },
+            Stop::Standby { redo } => Standing::Replayed {
+                redo,
+                torn: false,
+                end: Lsn(u64::MAX),
+            },
+            Stop::Unclean { redo } => Standing::Replayed {
+                redo,
+                torn: true,
+                end: self.backup_end().unwrap_or(Lsn(u64::MAX)),
+            },
         }
+    }
+
+    /// Where the backup ends, by its manifest: every file had been copied when the log was there
+    /// (`do_pg_backup_stop`, `access/transam/xlog.c`).
+    #[must_use]
+    pub fn backup_end(&self) -> Option<Lsn> {
+        self.manifest.and_then(Manifest::end_of_log)
     }
 
     /// Records a file or directory that could not be read: a finding and a skip.

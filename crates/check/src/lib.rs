@@ -34,6 +34,7 @@ mod inventory;
 mod key_order;
 mod live_rows;
 mod manifest;
+mod manifest_wal;
 mod maps;
 mod multixacts;
 mod orphans;

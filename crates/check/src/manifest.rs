@@ -10,11 +10,12 @@
 use crate::codes;
 use crate::context::{Cx, Level};
 use crate::finding::{Finding, Place};
+use crate::manifest_wal;
 use crate::sink::Counters;
 use pgfsck_format::Lsn;
 use pgfsck_format::control::{ControlFile, DbState};
 use pgfsck_format::manifest::{
-    self, BackupManifest, ChecksumAlgorithm, ManifestError, ManifestFile, hex,
+    self, BackupManifest, ChecksumAlgorithm, ManifestError, ManifestFile, WalRange, hex,
 };
 use pgfsck_volume::{Entry, EntryKind, File, FileReader, VolPath, Volume, VolumeError};
 use rayon::prelude::*;
@@ -28,6 +29,10 @@ use std::sync::{Mutex, PoisonError};
 pub const NAME: &str = "backup_manifest";
 /// A larger manifest is not read: at 200 bytes a file, more than five million files.
 const MANIFEST_LIMIT_BYTES: u64 = 1 << 30;
+/// What is remembered of all files of a manifest, in bytes: six million files with a CRC-32C each.
+const MEMORY_BYTES: usize = 1 << 30;
+/// What is remembered of one file besides its path and checksum, in bytes.
+const FILE_BYTES: usize = 96;
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 1 << 18;
 /// Directories below each other that are walked into.
@@ -149,12 +154,23 @@ impl Manifest {
             let finding = Finding::new(
                 &codes::MANIFEST_FOREIGN,
                 place,
-                "the manifest is that of another cluster's backup",
+                "the manifest is that of another cluster's backup: nothing is held against it",
             );
             cx.sink
                 .report(finding.values(have, control.system_identifier));
+            return None;
         }
         Some(manifest)
+    }
+
+    /// The stretches of the log that the backup needs.
+    pub fn wal_ranges(&self) -> &[WalRange] {
+        &self.head.wal_ranges
+    }
+
+    /// Where the last of them ends, and the backup with it.
+    pub fn end_of_log(&self) -> Option<Lsn> {
+        self.head.wal_ranges.iter().map(|r| r.end).max()
     }
 
     fn parse(cx: &Cx<'_>, volume: &dyn Volume) -> Option<Self> {
@@ -181,7 +197,14 @@ impl Manifest {
             return None;
         }
         let mut files = BTreeMap::new();
+        let mut memory = 0;
         let mut each = |file: ManifestFile| {
+            memory += file.path.len() + file.checksum.as_ref().map_or(0, |(_, sum)| sum.len());
+            memory += FILE_BYTES;
+            if memory > MEMORY_BYTES {
+                let number = files.len();
+                return Err(format!("more files than can be remembered: over {number}"));
+            }
             let path = VolPath::root().join(OsStr::from_bytes(&file.path));
             if !is_inside(&file.path) {
                 return Err(format!("the path \"{path}\" leads out of the backup"));
@@ -232,7 +255,7 @@ impl Manifest {
             return Some("backup_label was used up by a start".to_owned());
         }
         let control = control?;
-        let end = self.head.wal_ranges.iter().map(|r| r.end).max();
+        let end = self.end_of_log();
         if control.check_point > end.unwrap_or(Lsn(u64::MAX)) {
             return Some(format!(
                 "the last checkpoint is at {}, behind the end of the backup",
@@ -316,11 +339,15 @@ impl Manifest {
     }
 }
 
-/// Holds the files of each backup of a chain against that backup's own manifest.
-pub fn check_links(cx: &Cx<'_>) {
-    for link in cx.volume.links() {
+/// Holds the files of each backup of a chain against that backup's own manifest, and the log against the newest
+/// one's: the log of the others is not needed.
+pub fn check_links(cx: &Cx<'_>, control: Option<&ControlFile>) {
+    for (i, link) in cx.volume.links().into_iter().enumerate() {
         if let Some(manifest) = Manifest::parse(cx, link) {
             manifest.verify(cx, link);
+            if let Some(control) = control.filter(|_| i == 0) {
+                manifest_wal::check(cx, control, manifest.wal_ranges());
+            }
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct PageLsns {
     /// Nothing is newer: the last checkpoint after a clean stop, else the end of the log, if that is known.
     newest: Option<Lsn>,
     settled: bool,
+    /// Whether the manifest says what is newest.
+    by_manifest: bool,
     odd: Mutex<BTreeMap<RelFileLocator, Odd>>,
     explained: Mutex<BTreeSet<RelFileLocator>>,
     ahead: Mutex<Ahead>,
@@ -83,7 +85,12 @@ impl PageLsns {
         let settled = cx.stop == Stop::Clean;
         let recovery = cx.sink.known_recovery().filter(|r| r.is_complete());
         if !settled && recovery.is_none() {
-            return Self::default(); // nobody knows what replay will do
+            // Nobody knows what replay will do, but where the backup ends no page is newer.
+            return Self {
+                newest: cx.backup_end(),
+                by_manifest: true,
+                ..Self::default()
+            };
         }
         let log = WalEvidence::gather(cx, control, questions);
         // Where the checkpoint's record says otherwise, that was said.
@@ -185,6 +192,8 @@ impl PageLsns {
         if let (Some((at, lsn)), Some(newest)) = (ahead.first, self.newest) {
             let end = if self.settled {
                 "the last checkpoint, at which a clean stop ends"
+            } else if self.by_manifest {
+                "the end of the backup, at which all files had been copied"
             } else {
                 "the end of the write-ahead log that recovery can read: log is lost, or of another time"
             };

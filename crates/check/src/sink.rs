@@ -340,6 +340,15 @@ impl<'o> Sink<'o> {
         said.saturating_add(held as u64)
     }
 
+    /// Whether anything of the log was reported so far as more than a note.
+    #[must_use]
+    pub fn is_log_blamed(&self) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.findings
+            .iter()
+            .any(|f| f.problem.name.starts_with("wal.") && f.severity != Severity::Note)
+    }
+
     /// Everything, in report order: findings, totals, skips, counts.
     #[must_use]
     pub fn finish(self) -> (Vec<Finding>, Totals, Vec<Skipped>, Counters) {

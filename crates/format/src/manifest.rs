@@ -300,11 +300,7 @@ impl<'de> Visitor<'de> for Top<'_> {
                 "System-Identifier" => manifest.system_identifier = Some(map.next_value()?),
                 "Files" => map.next_value_seed(Files { each: self.each })?,
                 "WAL-Ranges" => {
-                    let ranges: Vec<RangeText> = map.next_value()?;
-                    let ranges = ranges
-                        .into_iter()
-                        .map(|r| r.parse().map_err(A::Error::custom));
-                    manifest.wal_ranges = ranges.collect::<Result<_, _>>()?;
+                    manifest.wal_ranges = map.next_value::<Ranges>()?.0;
                 }
                 "Manifest-Checksum" => checksum = Some(map.next_value()?),
                 other => {
@@ -366,7 +362,7 @@ struct FileText {
     path: Option<String>,
     #[serde(rename = "Encoded-Path")]
     encoded_path: Option<String>,
-    size: u64,
+    size: Option<u64>,
     #[serde(rename = "Last-Modified")]
     _last_modified: Option<IgnoredAny>,
     #[serde(rename = "Checksum-Algorithm")]
@@ -386,6 +382,9 @@ impl FileText {
             (None, None) => return Err("a file without a path".to_owned()),
         };
         let of = String::from_utf8_lossy(&path).into_owned();
+        let bytes = self
+            .size
+            .ok_or_else(|| format!("{of:?}: a file without a size"))?;
         let checksum = match (self.checksum_algorithm, self.checksum) {
             (None, None) => None,
             (Some(name), Some(sum)) => {
@@ -401,9 +400,40 @@ impl FileText {
         };
         Ok(ManifestFile {
             path,
-            bytes: self.size,
+            bytes,
             checksum,
         })
+    }
+}
+
+/// More stretches of the log than any backup can cross timelines.
+const MAX_RANGES: usize = 1 << 16;
+
+/// The list of them.
+struct Ranges(Vec<WalRange>);
+
+impl<'de> Deserialize<'de> for Ranges {
+    fn deserialize<D: Deserializer<'de>>(parser: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Ranges;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of stretches of the log")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Ranges, A::Error> {
+                let mut ranges = Vec::new();
+                while let Some(range) = list.next_element::<RangeText>()? {
+                    if ranges.len() == MAX_RANGES {
+                        return Err(A::Error::custom("too many stretches of the log"));
+                    }
+                    ranges.push(range.parse().map_err(A::Error::custom)?);
+                }
+                Ok(Ranges(ranges))
+            }
+        }
+        parser.deserialize_seq(List)
     }
 }
 

@@ -25,6 +25,8 @@ use std::thread;
 
 /// Names in all archives of one backup: more than three files for each of a million relations.
 const MAX_NAMES: usize = 1 << 23;
+/// What these names, links and maps of sparse files may take, in bytes.
+const MAX_NAME_BYTES: usize = 1 << 29;
 /// Defects of one kind that are kept.
 const MAX_DEFECTS: usize = 1000;
 /// How many bytes of content a compressed byte can honestly stand for, and what is allowed on top: a new
@@ -130,6 +132,11 @@ impl Archives {
         }
         let mut defects = Vec::new();
         let tree = &mut self.tree;
+        // What holes and second names promise beyond the bytes that are there.
+        let mut promised = 0_u64;
+        let mut memory = 0_usize;
+        let honest = source.bytes.saturating_mul(MAX_RATIO);
+        let honest = honest.saturating_add(RATIO_GRACE_BYTES);
         let mut found = Vec::new();
         walk(
             source.content.as_ref(),
@@ -143,7 +150,7 @@ impl Archives {
                         defects.push(in_archive(at, kind, message));
                     }
                 };
-                if tree.len() >= MAX_NAMES {
+                if tree.len() >= MAX_NAMES || memory > MAX_NAME_BYTES {
                     defect(DefectKind::Limit, "and all that follow are too many");
                     return false;
                 }
@@ -154,6 +161,7 @@ impl Archives {
                 if path == *mount || path == VolPath::root() {
                     return true; // the top itself
                 }
+                let is_again = matches!(entry.kind, TarKind::HardLink(_));
                 let Some(node) = node(tree, mount, archive, entry) else {
                     defect(
                         DefectKind::Name,
@@ -161,6 +169,17 @@ impl Archives {
                     );
                     return true;
                 };
+                if let Some(bytes) = node.promises(is_again) {
+                    promised = promised.saturating_add(bytes);
+                    if promised > honest {
+                        defect(
+                            DefectKind::Limit,
+                            "has more content than the archive can honestly hold: left out",
+                        );
+                        return true;
+                    }
+                }
+                memory += path.as_bytes().len() + node.memory();
                 if tree.add(path, node) == Added::Again {
                     defect(
                         DefectKind::Name,

@@ -24,6 +24,7 @@ mod memory;
 mod open;
 mod path;
 mod postmaster;
+mod sparse;
 mod spool;
 mod tar;
 mod tree;

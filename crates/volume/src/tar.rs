@@ -5,14 +5,15 @@
 //! and not all that follow, and an archive that was cut off is told from one that ended (two blocks of zeros).
 //!
 //! Read are POSIX (ustar, pax), GNU and old headers, GNU long names, and sparse files as GNU tar writes them:
-//! in old GNU headers, and in pax format 1.0, whose map lies before the data.
+//! in old GNU headers, in pax formats 0.0 and 0.1, whose map is in the extended header, and in 1.0, where it lies
+//! before the data.
 
-use crate::{Extent, ReadAt};
+use crate::ReadAt;
+use crate::sparse::{Pieces, SPARSE_LIMIT, SparseMap, Stretch};
 use std::borrow::Cow;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::{EntryType, GnuExtSparseHeader, Header};
 
 /// Bytes of a header, and what entries are padded to.
 const BLOCK: u64 = 512;
@@ -21,9 +22,6 @@ const BLOCK_BYTES: usize = 512;
 const NAME_LIMIT: u64 = 1 << 16;
 /// More than the extended header of any entry.
 const PAX_LIMIT: u64 = 1 << 20;
-/// Stretches of data in one sparse file.
-const SPARSE_LIMIT: usize = 1 << 18;
-
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TarKind {
@@ -42,17 +40,6 @@ pub enum TarKind {
     HardLink(Vec<u8>),
     /// A pipe or device.
     Special(&'static str),
-}
-
-/// A stretch of data in a sparse file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// Where it begins in the file.
-    at: u64,
-    /// Its length.
-    bytes: u64,
-    /// Where it begins in the archive.
-    source_at: u64,
 }
 
 /// One entry.
@@ -98,7 +85,8 @@ struct Pax {
     sparse_version: Option<(u64, u64)>,
     sparse_name: Option<Vec<u8>>,
     sparse_bytes: Option<u64>,
-    sparse_old: bool,
+    /// Formats 0.0 and 0.1: offset and length of each stretch, one after the other.
+    sparse_map: Option<SparseMap>,
 }
 
 /// Walks over all entries of an archive of `bytes` bytes; defects go to `defect`, and the walk goes on.
@@ -326,16 +314,21 @@ impl Walk<'_> {
         let data_at = at + BLOCK;
         let mut bytes = size;
         let kind = match header.entry_type() {
-            EntryType::Regular | EntryType::Continuous if pax.sparse_old => {
-                return Err((
-                    name,
-                    "a sparse file of a format that is not read".to_owned(),
-                ));
+            EntryType::Regular | EntryType::Continuous
+                if pax.sparse_version.is_none() && pax.sparse_map.is_some() =>
+            {
+                let real = pax.sparse_bytes.unwrap_or(size);
+                let map = pax.sparse_map.unwrap_or_default();
+                let map = map
+                    .stretches(real, data_at, size)
+                    .ok_or_else(|| (name.clone(), "its map of data is no map".to_owned()))?;
+                bytes = real;
+                TarKind::Sparse(map)
             }
             EntryType::Regular | EntryType::Continuous => {
                 match (pax.sparse_version, pax.sparse_bytes) {
                     (Some((1, 0)), Some(real)) => {
-                        let map = self.pax_sparse_map(data_at, size);
+                        let map = self.pax_sparse_map(data_at, size, real);
                         let map = map.ok_or_else(|| {
                             (name.clone(), "its map of data is no map".to_owned())
                         })?;
@@ -406,7 +399,7 @@ impl Walk<'_> {
     }
 
     /// The map before the data of a sparse file in pax format 1.0: decimal numbers, one in a line, padded.
-    fn pax_sparse_map(&self, data_at: u64, size: u64) -> Option<Vec<Stretch>> {
+    fn pax_sparse_map(&self, data_at: u64, size: u64, real: u64) -> Option<Vec<Stretch>> {
         let mut numbers = Vec::new();
         let mut number: Option<u64> = None;
         let mut read = 0;
@@ -445,82 +438,8 @@ impl Walk<'_> {
         for pair in numbers.get(1..)?.chunks_exact(2) {
             pieces.add(*pair.first()?, *pair.last()?)?;
         }
-        pieces.finish(u64::MAX, size - read)
+        pieces.finish(real, size - read)
     }
-}
-
-/// The stretches of a sparse file, put together.
-struct Pieces {
-    map: Vec<Stretch>,
-    /// Where the next one ought to begin at the earliest.
-    end: u64,
-    data_at: u64,
-    data_bytes: u64,
-}
-
-impl Pieces {
-    fn new(data_at: u64) -> Self {
-        Self {
-            map: Vec::new(),
-            end: 0,
-            data_at,
-            data_bytes: 0,
-        }
-    }
-
-    fn add_all(&mut self, all: &[GnuSparseHeader]) -> Option<()> {
-        for piece in all.iter().filter(|p| !p.is_empty()) {
-            self.add(piece.offset().ok()?, piece.length().ok()?)?;
-        }
-        Some(())
-    }
-
-    /// One more; `None` if it overlaps, or if there are too many.
-    fn add(&mut self, at: u64, bytes: u64) -> Option<()> {
-        if at < self.end || self.map.len() >= SPARSE_LIMIT {
-            return None;
-        }
-        self.end = at.checked_add(bytes)?;
-        if bytes > 0 {
-            let source_at = self.data_at.checked_add(self.data_bytes)?;
-            self.map.push(Stretch {
-                at,
-                bytes,
-                source_at,
-            });
-        }
-        self.data_bytes = self.data_bytes.checked_add(bytes)?;
-        Some(())
-    }
-
-    /// The map, if it fits into the file and has as much data as the entry.
-    fn finish(self, real: u64, data_bytes: u64) -> Option<Vec<Stretch>> {
-        (self.end <= real && self.data_bytes == data_bytes).then_some(self.map)
-    }
-}
-
-/// The extents of a sparse file of `bytes` bytes: its map, with zeros between.
-pub fn sparse_extents(map: &[Stretch], bytes: u64, source: &Arc<dyn ReadAt>) -> Arc<[Extent]> {
-    let mut out = Vec::new();
-    let mut end = 0;
-    let zeros = |from: u64, to: u64| {
-        (to > from).then(|| Extent {
-            at: from,
-            bytes: to - from,
-            source: None,
-        })
-    };
-    for piece in map {
-        out.extend(zeros(end, piece.at));
-        out.push(Extent {
-            at: piece.at,
-            bytes: piece.bytes,
-            source: Some((source.clone(), piece.source_at)),
-        });
-        end = piece.at.saturating_add(piece.bytes);
-    }
-    out.extend(zeros(end, bytes));
-    out.into()
 }
 
 /// Whether the checksum is right: the sum of all bytes, with blanks in place of the checksum.
@@ -568,9 +487,15 @@ impl Pax {
                     out.sparse_version = Some((out.sparse_major(), number().unwrap_or(0)));
                 }
                 b"GNU.sparse.name" => out.sparse_name = Some(value.to_vec()),
-                b"GNU.sparse.realsize" => out.sparse_bytes = number(),
-                b"GNU.sparse.map" | b"GNU.sparse.numblocks" | b"GNU.sparse.size" => {
-                    out.sparse_old = true;
+                b"GNU.sparse.realsize" | b"GNU.sparse.size" => out.sparse_bytes = number(),
+                b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
+                    out.sparse_map.get_or_insert_default().add(number());
+                }
+                b"GNU.sparse.map" => {
+                    let map = out.sparse_map.get_or_insert_default();
+                    for part in value.split(|&c| c == b',').filter(|part| !part.is_empty()) {
+                        map.add(std::str::from_utf8(part).ok().and_then(|n| n.parse().ok()));
+                    }
                 }
                 _ => {}
             }

@@ -2,7 +2,7 @@
 //!
 //! Names of entries never become paths of this machine: they are keys of a map.
 
-use crate::tar::{Stretch, sparse_extents};
+use crate::sparse::{Stretch, sparse_extents};
 use crate::{Entry, EntryKind, Extent, File, LinkProblem, ReadAt, VolPath, VolumeError};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -40,6 +40,31 @@ pub enum Node {
     Link(Vec<u8>),
     /// A pipe or device.
     Special(&'static str),
+}
+
+impl Node {
+    /// Bytes of content that no bytes of the archive of their own stand for: those of a file with holes, and of
+    /// another name of a file.
+    pub fn promises(&self, is_again: bool) -> Option<u64> {
+        match self {
+            Self::File { bytes, content, .. } => {
+                (is_again || matches!(content, Content::Sparse(_))).then_some(*bytes)
+            }
+            _ => None,
+        }
+    }
+
+    /// Bytes of memory that it takes beside its name, as far as an archive decides how many.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::File {
+                content: Content::Sparse(map),
+                ..
+            } => size_of_val::<[Stretch]>(map),
+            Self::Link(target) => target.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// All names of a backup.
