@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use pgfsck_fixtures::{Backups, Server, backups, copy_cluster, copy_dir};
+use pgfsck_fixtures::backups::Busy;
+use pgfsck_fixtures::{Audit, Backups, InitOptions, Server, Stop, backups, copy_cluster, copy_dir};
 
 use crate::common::{audit, audit_with, new_dir, pgfsck, report_of, scratch_root, server};
 
 /// The backups of a busy server, taken once.
-fn taken(major: &'static str) -> Option<&'static Backups> {
+pub fn taken(major: &'static str) -> Option<&'static Backups> {
     static V15: OnceLock<Option<Backups>> = OnceLock::new();
     static V19: OnceLock<Option<Backups>> = OnceLock::new();
     let slot = if major == "15" { &V15 } else { &V19 };
@@ -25,7 +26,7 @@ fn taken(major: &'static str) -> Option<&'static Backups> {
     slot.get_or_init(make).as_ref()
 }
 
-fn format_of(backups: &Backups, name: &str) -> PathBuf {
+pub fn format_of(backups: &Backups, name: &str) -> PathBuf {
     let found = backups.formats.iter().find(|(n, _)| *n == name);
     found.expect("a format").1.clone()
 }
@@ -162,7 +163,7 @@ fn flip(root: &Path, count: usize) -> BTreeSet<(String, u64)> {
 }
 
 /// Findings as code, path, block and item.
-fn places(report: &pgfsck_fixtures::Audit) -> BTreeSet<String> {
+fn places(report: &Audit) -> BTreeSet<String> {
     let finding = |f: &serde_json::Value| {
         format!(
             "{} {} {} {} {}",
@@ -172,7 +173,7 @@ fn places(report: &pgfsck_fixtures::Audit) -> BTreeSet<String> {
     report.findings().iter().map(finding).collect()
 }
 
-fn compress(program: &str, archive: &Path, to: &Path) {
+pub fn compress(program: &str, archive: &Path, to: &Path) {
     let status = Command::new(program)
         .arg("-c")
         .stdin(fs::File::open(archive).unwrap())
@@ -219,6 +220,24 @@ fn damage_inside_a_compressed_archive_is_found_as_in_a_plain_copy() {
     }
 }
 
+/// A manifest with its own checksum right: that of the lines before the last one.
+pub fn resummed(text: &str) -> String {
+    let body = &text[..text.trim_end().rfind('\n').unwrap() + 1];
+    let mut sum = Command::new("sha256sum")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    sum.stdin
+        .take()
+        .unwrap()
+        .write_all(body.as_bytes())
+        .unwrap();
+    let output = sum.wait_with_output().unwrap();
+    let sum = String::from_utf8(output.stdout).unwrap()[..64].to_owned();
+    format!("{body}\"Manifest-Checksum\": \"{sum}\"}}\n")
+}
+
 fn edit_manifest(root: &Path, edit: impl FnOnce(String) -> String) {
     let path = root.join("backup_manifest");
     let text = fs::read_to_string(&path).unwrap();
@@ -245,7 +264,7 @@ fn the_manifest_of_a_backup_that_was_started_is_not_held_against_it() {
     }
     let mut cluster = server.adopt(&copy).unwrap();
     cluster.start().unwrap();
-    cluster.stop(pgfsck_fixtures::Stop::Fast).unwrap();
+    cluster.stop(Stop::Fast).unwrap();
     let result = audit(&copy);
     assert_eq!(result.count("manifest.outdated"), 1, "{}", result.explain());
     assert!(
@@ -264,297 +283,130 @@ fn the_manifest_of_another_cluster_is_named() {
     edit_manifest(&copy, |text| {
         let own = text.split("\"System-Identifier\": ").nth(1).unwrap();
         let own = own.split(',').next().unwrap().to_owned();
-        let text = text.replacen(&own, "7000000000000000001", 1);
-        // Its own checksum is that of the lines before the last one.
-        let body = &text[..text.trim_end().rfind('\n').unwrap() + 1];
-        let file = dir.path().join("body");
-        fs::write(&file, body).unwrap();
-        let sum = Command::new("sha256sum")
-            .arg(&file)
-            .output()
-            .unwrap()
-            .stdout;
-        let sum = String::from_utf8(sum).unwrap()[..64].to_owned();
-        format!("{body}\"Manifest-Checksum\": \"{sum}\"}}\n")
+        resummed(&text.replacen(&own, "7000000000000000001", 1))
     });
     let result = audit(&copy);
     assert_eq!(result.count("manifest.foreign"), 1, "{}", result.explain());
     assert_eq!(result.problems().len(), 1, "{}", result.explain());
 }
 
+/// A backup under load with pages of random bytes: not one is passed over, though nearly every one looks newer than
+/// the backup's start.
 #[test]
-fn a_chain_of_incremental_backups_is_one_cluster() {
-    let Some(backups) = taken("19") else { return };
-    let [full, first, second] = backups.chain.as_slice() else {
-        return;
-    };
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let (full, first) = (text(full), text(first));
-    let chain = ["--chain", &full, "--chain", &first];
-    let whole = audit_with(second, &chain);
-    whole.assert_clean("the chain");
-    assert_eq!(whole.report["target"]["kind"], "chain");
-    // The judge's own combination of the same backups.
-    if let Some(combined) = &backups.combined {
-        let judged = audit(combined);
-        judged.assert_clean("combined");
-        for number in ["/blocks/seen", "/blocks/checksum_verified", "/blocks/new"] {
-            assert_eq!(whole.coverage(number), judged.coverage(number), "{number}");
-        }
-    }
-    // Alone it means nothing, with a hole in the chain neither, and with a stranger in it neither.
-    assert_eq!(audit(second).exit, Some(2));
-    let hole = audit_with(second, &["--chain", &full]);
-    assert_eq!((hole.exit, hole.count("chain.link-missing")), (Some(2), 1));
-    let stranger = taken("15").map(|b| text(&format_of(b, "plain")));
-    if let Some(stranger) = stranger {
-        let foreign = audit_with(second, &[&chain[..], &["--chain", &stranger]].concat());
-        assert!(
-            foreign.count("chain.link-foreign") > 0,
-            "{}",
-            foreign.explain()
-        );
-        assert_eq!(foreign.exit, Some(2));
-    }
-}
-
-#[test]
-fn damage_in_the_middle_of_a_chain_is_named_with_its_backup() {
-    let Some(backups) = taken("19") else { return };
-    let [full, first, second] = backups.chain.as_slice() else {
-        return;
-    };
-    let dir = new_dir("chain-");
-    let middle = dir.path().join("middle");
-    copy_dir(first, &middle).unwrap();
-    // A block that the middle one has and the newest one has not.
-    let (file, block) = changed_only_in(&middle, second);
-    let path = middle.join(&file);
-    let bytes = fs::read(&path).unwrap();
-    let count = u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize;
-    let at = (12 + count * 4).next_multiple_of(8192);
-    let index = (0..count)
-        .find(|i| u32::from_le_bytes(bytes[12 + i * 4..16 + i * 4].try_into().unwrap()) == block)
+fn random_pages_that_look_newer_are_never_passed_over() {
+    let Some(server) = server("18") else { return };
+    let dir = new_dir("random-");
+    let mut cluster = server
+        .init(dir.path().join("source"), &InitOptions::default())
         .unwrap();
-    let mut damaged = bytes.clone();
-    damaged[at + index * 8192 + 5000] ^= 0xff;
-    fs::write(&path, damaged).unwrap();
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let result = audit_with(second, &["--chain", &text(full), "--chain", &text(&middle)]);
-    let whole = file.replace("INCREMENTAL.", "");
-    let finding = result
-        .findings()
-        .iter()
-        .find(|f| f["code"] == "page.checksum-mismatch")
-        .unwrap_or_else(|| panic!("{}", result.explain()));
-    assert_eq!(
-        (&finding["path"], &finding["block"]),
-        (&whole.into(), &block.into())
-    );
-    let message = finding["message"].as_str().unwrap();
-    assert!(
-        message.contains(&text(&middle)) && message.contains(&file),
-        "{message}"
-    );
-    assert_eq!(
-        result.count("manifest.checksum-mismatch"),
-        1,
-        "{}",
-        result.explain()
-    );
-
-    // A head that is damaged: no block of the file can be trusted.
-    let mut headless = bytes;
-    headless[0] ^= 0xff;
-    fs::write(&path, headless).unwrap();
-    let result = audit_with(second, &["--chain", &text(full), "--chain", &text(&middle)]);
-    assert!(
-        result.count("chain.file-incomplete") > 0,
-        "{}",
-        result.explain()
-    );
-}
-
-/// The name of an incremental file of `older`, and a block of it that its successor in `newer` leaves to it.
-fn changed_only_in(older: &Path, newer: &Path) -> (String, u32) {
-    let numbers = |bytes: &[u8]| -> Vec<u32> {
-        let count = u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize;
-        let number =
-            |i: usize| u32::from_le_bytes(bytes[12 + i * 4..16 + i * 4].try_into().unwrap());
-        (0..count).map(number).collect()
-    };
-    let mut dirs = vec![older.join("base")];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-                continue;
-            }
-            let name = path
-                .strip_prefix(older)
-                .unwrap()
-                .to_string_lossy()
-                .into_owned();
-            // Only tables that stay: their successors are incremental files too.
-            let successor = fs::read(newer.join(&name));
-            if let (true, Ok(successor)) = (name.contains("INCREMENTAL."), successor) {
-                let taken = numbers(&successor);
-                let length = u32::from_le_bytes(successor[8..12].try_into().unwrap());
-                let mine = numbers(&fs::read(&path).unwrap());
-                if let Some(block) = mine.iter().find(|b| !taken.contains(b) && **b < length) {
-                    return (name, *block);
-                }
-            }
-        }
-    }
-    panic!("no block was changed between the two backups");
-}
-
-/// Writes one entry without any care.
-fn entry(out: &mut Vec<u8>, name: &[u8], kind: tar::EntryType, claims: u64, content: &[u8]) {
-    let mut header = tar::Header::new_ustar();
-    header.as_old_mut().name[..name.len()].copy_from_slice(name);
-    header.set_entry_type(kind);
-    header.set_mode(0o600);
-    header.set_size(claims);
-    header.set_cksum();
-    out.extend_from_slice(header.as_bytes());
-    out.extend_from_slice(content);
-    out.resize(out.len().next_multiple_of(512), 0);
-}
-
-#[test]
-fn hostile_archives_end_in_findings() {
-    let Some(backups) = taken("15") else { return };
-    let dir = new_dir("hostile-");
-    let base = fs::read(format_of(backups, "tar").join("base.tar")).unwrap();
-    let body = &base[..base.len() - 1024];
-    let end = [0; 1024];
-    let write = |name: &str, bytes: &[u8]| {
-        let path = dir.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    };
-    let has = |path: &Path, code: &str| {
-        let result = audit_with(path, &["--level", "pages"]);
-        assert!(result.count(code) > 0, "{code}: {}", result.explain());
-    };
-    let file = tar::EntryType::Regular;
-
-    // Names.
-    let mut names = body.to_vec();
-    entry(&mut names, b"../../etc/passwd", file, 4, b"evil");
-    entry(&mut names, b"PG_VERSION", file, 3, b"15\n");
-    entry(&mut names, b"base/hard", tar::EntryType::Link, 0, b"");
-    entry(&mut names, b"pipe", tar::EntryType::Fifo, 0, b"");
-    names.extend_from_slice(&end);
-    let path = write("names.tar", &names);
-    assert_eq!(
-        audit_with(&path, &["--level", "pages"]).count("archive.entry-name"),
-        3
-    );
-    assert!(!Path::new("/etc/passwd.evil").exists());
-
-    // Cut off: inside an entry, and between two.
-    has(
-        &write("cut.tar", &base[..base.len() / 2 + 100]),
-        "archive.damaged",
-    );
-    has(&write("endless.tar", body), "archive.damaged");
-    // A header in the middle is damaged: what follows is found all the same.
-    let whole = audit_with(&write("whole.tar", &base), &["--level", "pages"]);
-    let mut bad = base.clone();
-    let at = bad
-        .windows(8)
-        .position(|w| w == b"base/5/2")
-        .or_else(|| bad.windows(7).position(|w| w == b"base/1/"))
+    cluster.set("fsync", "off").start().unwrap();
+    let sql =
+        "CREATE TABLE still AS SELECT i, repeat('s', 700) AS t FROM generate_series(1, 400) i";
+    cluster.sql("postgres", sql).unwrap();
+    let path = cluster
+        .query_json("postgres", "SELECT pg_relation_filepath('still') AS path")
         .unwrap();
-    bad[at + 20] ^= 1;
-    let result = audit_with(&write("bad.tar", &bad), &["--level", "pages"]);
-    assert_eq!(result.count("archive.damaged"), 1, "{}", result.explain());
-    assert!(result.coverage("/files/seen") + 3 > whole.coverage("/files/seen"));
-
-    // A size that lies.
-    let mut liar = body.to_vec();
-    entry(&mut liar, b"base/1/99999", file, 0o7_7777_7777, b"short");
-    liar.extend_from_slice(&end);
-    has(&write("liar.tar", &liar), "archive.damaged");
-    // An extended header that wants memory.
-    let mut greedy = body.to_vec();
-    entry(
-        &mut greedy,
-        b"././@LongLink",
-        tar::EntryType::GNULongName,
-        1 << 30,
-        b"x",
-    );
-    greedy.extend_from_slice(&end);
-    has(&write("greedy.tar", &greedy), "archive.damaged");
-
-    // A hundred thousand entries.
-    let mut many = body.to_vec();
-    for n in 0..100_000 {
-        entry(&mut many, format!("junk/{n}").as_bytes(), file, 0, b"");
-    }
-    many.extend_from_slice(&end);
-    let result = audit_with(&write("many.tar", &many), &["--level", "pages"]);
-    assert!(result.coverage("/files/seen") > 0);
-
-    // Truncated and damaged streams, and a bomb.
-    let packed = dir.path().join("base.tar.zst");
-    compress("zstd", &write("plain.tar", &base), &packed);
-    let packed = fs::read(packed).unwrap();
-    has(
-        &write("cut.zst", &packed[..packed.len() / 2]),
-        "archive.damaged",
-    );
-    let mut broken = packed.clone();
-    let middle = broken.len() / 2;
-    broken[middle..middle + 64].fill(0xa5);
-    has(&write("broken.zst", &broken), "archive.damaged");
-    let result = audit_with(&write("small.zst", &packed), &["--temp-limit", "1kB"]);
-    // What fits into memory needs no temporary space.
-    assert!([Some(0), Some(1), Some(2)].contains(&result.exit));
-    // A few kilobytes that say they are gigabytes.
-    let bomb = dir.path().join("bomb.tar.zst");
-    let mut zstd = Command::new("zstd")
-        .args(["-q", "-c"])
-        .stdin(Stdio::piped())
-        .stdout(fs::File::create(&bomb).unwrap())
-        .spawn()
-        .unwrap();
-    let mut to = zstd.stdin.take().unwrap();
-    let mut header = Vec::new();
-    entry(&mut header, b"base/1/88888", file, 5 << 30, b"");
-    to.write_all(&header[..512]).unwrap();
-    io::copy(&mut io::Read::take(io::repeat(0), 1400 << 20), &mut to).unwrap();
-    drop(to);
-    assert!(zstd.wait().unwrap().success());
-    let output = pgfsck()
-        .args(["audit", "--format", "json"])
-        .arg(&bomb)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2), "there is no cluster in it");
-    let mut packed_with = packed;
-    packed_with.extend(fs::read(&bomb).unwrap());
-    // Behind a whole archive nothing is looked for: the zeros end it.
-    let bomb = write("behind.tar.zst", &packed_with);
-    let temp = ["--temp-limit", "1MB", "--level", "pages"];
-    let result = audit_with(&bomb, &temp);
-    assert!(result.count("archive.not-read") > 0, "{}", result.explain());
-
-    // A manifest that is too large to be one.
-    let huge = dir.path().join("huge");
-    copy_dir(format_of(backups, "plain"), &huge).unwrap();
-    fs::File::options()
+    let path = path[0]["path"].as_str().unwrap().to_owned();
+    cluster.stop(Stop::Fast).unwrap();
+    let file = fs::File::options()
+        .read(true)
         .write(true)
-        .open(huge.join("backup_manifest"))
-        .unwrap()
-        .set_len(2 << 30)
+        .open(cluster.data_dir().join(&path))
         .unwrap();
-    has(&huge, "manifest.invalid");
+    let mut seed = 5;
+    for block in 0..30 {
+        let page: Vec<u8> = (0..8192)
+            .map(|_| random(&mut seed).to_le_bytes()[0])
+            .collect();
+        file.write_all_at(&page, block * 8192).unwrap();
+    }
+    cluster.start().unwrap();
+    let busy = Busy::begin(&cluster).unwrap();
+    let backup = busy
+        .backup(
+            &dir.path().join("backup"),
+            &["--wal-method=stream", "--no-verify-checksums"],
+        )
+        .unwrap();
+    busy.end().unwrap();
+    cluster.stop(Stop::Fast).unwrap();
+    drop(file);
+
+    let of = |result: &Audit, severity: &str| -> BTreeSet<u64> {
+        let mine = result.findings().iter().filter(|f| {
+            f["path"] == path.as_str()
+                && f["severity"] == severity
+                && ["page.checksum-mismatch", "page.header-invalid"]
+                    .contains(&f["code"].as_str().unwrap())
+        });
+        mine.map(|f| f["block"].as_u64().unwrap()).collect()
+    };
+    let all: BTreeSet<u64> = (0..30).collect();
+    // With the log: replay does not write them anew.
+    let whole = audit(&backup);
+    assert_eq!(of(&whole, "error"), all, "{}", whole.explain());
+    assert_eq!(whole.problems().len(), 30, "{}", whole.explain());
+    // Without it the manifest says where the backup ends.
+    let log = backup.join("pg_wal");
+    let segments: Vec<PathBuf> = fs::read_dir(&log)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.is_file())
+        .collect();
+    let aside = new_dir("aside-");
+    for segment in &segments {
+        let to = aside.path().join(segment.file_name().unwrap());
+        fs::copy(segment, to).unwrap();
+        fs::remove_file(segment).unwrap();
+    }
+    let bare = audit(&backup);
+    assert_eq!(of(&bare, "error"), all, "{}", bare.explain());
+    // One that lies within the backup is a warning then, and decided where the log is.
+    let manifest = fs::read_to_string(backup.join("backup_manifest")).unwrap();
+    let lsn = |name: &str| {
+        let text = manifest.split(name).nth(1).unwrap();
+        let text = text.split('"').nth(2).unwrap();
+        let (high, low) = text.split_once('/').unwrap();
+        let part = |digits: &str| u64::from_str_radix(digits, 16).unwrap();
+        (part(high) << 32) + part(low)
+    };
+    let (start, end) = (lsn("Start-LSN"), lsn("End-LSN"));
+    let target = fs::File::options()
+        .write(true)
+        .open(backup.join(&path))
+        .unwrap();
+    let with_lsn = |block: u64, lsn: u64| {
+        let high = u32::try_from(lsn >> 32).unwrap().to_le_bytes();
+        let low = u32::try_from(lsn & 0xffff_ffff).unwrap().to_le_bytes();
+        target
+            .write_all_at(&[high, low].concat(), block * 8192)
+            .unwrap();
+    };
+    with_lsn(3, start + 8);
+    with_lsn(4, end);
+    with_lsn(5, end + 8);
+    with_lsn(6, start - 8);
+    fs::write(backup.join("backup_manifest"), edited_for(&manifest, &path)).unwrap();
+    let bare = audit(&backup);
+    assert_eq!(of(&bare, "warning"), [3, 4].into(), "{}", bare.explain());
+    assert_eq!(of(&bare, "error").len(), 28, "{}", bare.explain());
+    let archive = aside.path().to_string_lossy().into_owned();
+    let decided = audit_with(&backup, &["--wal", &archive]);
+    assert_eq!(of(&decided, "error"), all, "{}", decided.explain());
+    // Without a manifest and without the log nobody knows where it ends.
+    fs::remove_file(backup.join("backup_manifest")).unwrap();
+    let bare = audit(&backup);
+    assert_eq!(of(&bare, "warning").len(), 29, "{}", bare.explain());
+    assert_eq!(of(&bare, "error"), [6].into(), "{}", bare.explain());
+    let decided = audit_with(&backup, &["--wal", &archive]);
+    assert_eq!(of(&decided, "error"), all, "{}", decided.explain());
+}
+
+/// The manifest without a file's line, and its own checksum right.
+fn edited_for(manifest: &str, path: &str) -> String {
+    let line = format!("\"Path\": \"{path}\"");
+    let kept = manifest.lines().filter(|l| !l.contains(&line));
+    resummed(&(kept.collect::<Vec<_>>().join("\n") + "\n"))
 }
 
 #[test]

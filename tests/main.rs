@@ -2,9 +2,11 @@
 //! ones, on which it must say what happened, and nothing else.
 
 mod backups;
+mod chains;
 mod clean;
 mod common;
 mod contract;
+mod hostile;
 mod losses;
 mod not_stopped;
 mod orphans;

@@ -33,27 +33,27 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     (
         "archive.damaged",
-        "backups::hostile_archives_end_in_findings",
+        "hostile::hostile_archives_end_in_findings",
     ),
     (
         "archive.entry-name",
-        "backups::hostile_archives_end_in_findings",
+        "hostile::hostile_archives_end_in_findings",
     ),
     (
         "archive.not-read",
-        "backups::hostile_archives_end_in_findings",
+        "hostile::hostile_archives_end_in_findings",
     ),
     (
         "chain.link-missing",
-        "backups::a_chain_of_incremental_backups_is_one_cluster",
+        "chains::a_chain_of_incremental_backups_is_one_cluster",
     ),
     (
         "chain.link-foreign",
-        "backups::a_chain_of_incremental_backups_is_one_cluster",
+        "chains::a_chain_of_incremental_backups_is_one_cluster",
     ),
     (
         "chain.file-incomplete",
-        "backups::damage_in_the_middle_of_a_chain_is_named_with_its_backup",
+        "chains::damage_in_the_middle_of_a_chain_is_named_with_its_backup",
     ),
     (
         "manifest.invalid",

@@ -12,6 +12,7 @@ use std::process::Command;
 
 use pgfsck_fixtures::{Audit, Cluster, InitOptions, Server, copy_cluster, live};
 
+use crate::backups::resummed;
 use crate::common::{
     audit, audit_by, audit_with, is_root, new_dir, pgfsck_as_nobody, scratch_root, server,
 };
@@ -323,8 +324,13 @@ fn t003_corruption() {
     assert!(accepts, "{said}");
     let quick = audit_with(&copy, &["--quick"]);
     assert_eq!(quick.count("manifest.checksum-mismatch"), 0);
-    assert_eq!(row("-s skips checksumming").words, "PG_VERSION");
-    assert!(quick.count("version.mismatch") > 0, "{}", quick.explain());
+    // What the file says is wrong all the same.
+    let skips = row("-s skips checksumming");
+    assert!(
+        skips.code.is_some_and(|code| quick.count(code) == 1),
+        "{}",
+        quick.explain()
+    );
     fs::remove_dir_all(copy.join("pg_xact")).unwrap();
     let (accepts, said) = primary.verify(&[], &copy);
     let both = audit(&copy);
@@ -509,8 +515,10 @@ fn t005_bad_manifest_and_t007_wal() {
     fs::write(segment, sound).unwrap();
 
     // The manifest's stretch on a timeline that this log is not of.
-    let other = edited(&backup, "\"Timeline\": 1", "\"Timeline\": 2");
-    fs::write(backup.join("backup_manifest"), other).unwrap();
+    let manifest = backup.join("backup_manifest");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let text = text.replacen("\"Timeline\": 1", "\"Timeline\": 2", 1);
+    fs::write(manifest, resummed(&text)).unwrap();
     let (accepts, said) = primary.verify(&[], &backup);
     let result = audit(&backup);
     assert!(!accepts, "{said}");
@@ -535,19 +543,6 @@ fn t005_bad_manifest_and_t007_wal() {
     let name = "valid base backup with timeline > 1";
     hold(name, row(name), (accepts, &said), &audit(&backup));
     assert!(rows.is_empty(), "not tried: {rows:?}");
-}
-
-/// The manifest of a backup with one text in place of another, and its own checksum right.
-fn edited(backup: &Path, from: &str, to: &str) -> String {
-    let text = fs::read_to_string(backup.join("backup_manifest")).unwrap();
-    let text = text.replacen(from, to, 1);
-    let body = &text[..text.trim_end().rfind('\n').unwrap() + 1];
-    let file = backup.join("body");
-    fs::write(&file, body).unwrap();
-    let output = Command::new("sha256sum").arg(&file).output().unwrap();
-    fs::remove_file(file).unwrap();
-    let sum = String::from_utf8(output.stdout).unwrap()[..64].to_owned();
-    format!("{body}\"Manifest-Checksum\": \"{sum}\"}}\n")
 }
 
 /// Backups written by the server, unpacked by the client, and compressed by the client. 19 is built with every
