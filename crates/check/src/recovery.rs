@@ -84,13 +84,15 @@ pub struct Recovery {
     pub reason: Option<String>,
     /// What it does to each block.
     pub touches: Touches,
+    /// Whether the log was read to where it must end, though parts of it may lie elsewhere: in an archive.
+    pub whole: bool,
 }
 
 impl Recovery {
     /// Whether every record that is to be replayed has been read: what it does not say of a block is not done.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.outcome == Outcome::Succeeds && self.touches.is_complete()
+        self.whole && self.touches.is_complete()
     }
 
     /// Nothing is replayed.
@@ -103,6 +105,7 @@ impl Recovery {
             outcome,
             reason: Some(reason),
             touches: Touches::default(),
+            whole: false,
         }
     }
 }

@@ -33,6 +33,9 @@ const MAX_DEFECTS: usize = 1000;
 /// table's zeros take a thousandth of their size in any of the formats.
 const MAX_RATIO: u64 = 1100;
 const RATIO_GRACE_BYTES: u64 = 1 << 30;
+/// The same for what holes and second names of files promise beyond an archive's bytes: segments of the log that
+/// nobody has written to are the largest holes that an honest data directory has.
+const MAX_PROMISED_RATIO: u64 = 16;
 /// Bytes of compressed input that are read at a time.
 const INPUT_BYTES: usize = 1 << 20;
 
@@ -135,7 +138,7 @@ impl Archives {
         // What holes and second names promise beyond the bytes that are there.
         let mut promised = 0_u64;
         let mut memory = 0_usize;
-        let honest = source.bytes.saturating_mul(MAX_RATIO);
+        let honest = source.bytes.saturating_mul(MAX_PROMISED_RATIO);
         let honest = honest.saturating_add(RATIO_GRACE_BYTES);
         let mut found = Vec::new();
         walk(

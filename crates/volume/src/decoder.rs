@@ -1,16 +1,16 @@
 //! A compressed stream, decoded: gzip, lz4 or zstd, as backups and archives of segments are put away.
 //!
-//! A stream ends where its input ends, and not before: what the decoders of frames leave to their callers is
-//! done here. Further members and frames are read, skippable frames skipped, the content checksum of a zstd
-//! frame is compared, and a stream that is cut off inside a frame is an error.
+//! A stream ends where its input ends, and not before: further members and frames are read, skippable frames
+//! skipped, content checksums compared, and a stream that is cut off inside a frame is an error.
+//!
+//! zstd is decoded by its own library, in C, the only one that is not Rust here: a backup is bound by its decoder, and
+//! those in Rust take four to five times as long. It is built from source into the program.
 
 use flate2::bufread::MultiGzDecoder;
 use lz4_flex::frame::FrameDecoder as Lz4Frame;
-use ruzstd::decoding::BlockDecodingStrategy;
-use ruzstd::decoding::FrameDecoder as ZstdFrame;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use std::fmt;
 use std::io::{self, BufRead, Read};
+use zstd::stream::read::Decoder as ZstdDecoder;
 
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,9 +74,11 @@ impl fmt::Display for Compression {
     }
 }
 
-/// The largest window of a zstd frame that is decoded, in bytes: what `zstd --ultra -22` and `--long`
-/// (27 bits) ask for.
-const ZSTD_WINDOW_BYTES: u64 = 1 << 27;
+/// The largest window of a zstd frame that is decoded, as a power of two in bytes: what `zstd --ultra -22` and
+/// `--long` ask for.
+const ZSTD_WINDOW_LOG: u32 = 27;
+/// Bytes that zstd is asked for at a time: what it has decoded of them when it meets an error is lost.
+const ZSTD_OUTPUT_BYTES: usize = 1 << 14;
 
 /// Decodes a stream.
 pub struct Decoder<R: BufRead>(State<R>);
@@ -84,11 +86,9 @@ pub struct Decoder<R: BufRead>(State<R>);
 enum State<R: BufRead> {
     Gzip(Box<MultiGzDecoder<R>>),
     Lz4(Box<Lz4Frame<R>>),
-    /// Between two frames.
-    Zstd(R),
-    ZstdFrame(R, Box<ZstdFrame>),
-    /// What a frame had when it failed, and how.
-    ZstdFailed(Box<ZstdFrame>, Option<io::Error>),
+    Zstd(Box<ZstdDecoder<'static, R>>),
+    /// It could not be made.
+    Failed(Option<io::Error>),
     /// After the end, and after an error.
     Ended,
 }
@@ -99,7 +99,16 @@ impl<R: BufRead> Decoder<R> {
         Self(match compression {
             Compression::Gzip => State::Gzip(Box::new(MultiGzDecoder::new(input))),
             Compression::Lz4 => State::Lz4(Box::new(Lz4Frame::new(input))),
-            Compression::Zstd => State::Zstd(input),
+            Compression::Zstd => {
+                let made = ZstdDecoder::with_buffer(input).and_then(|mut decoder| {
+                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                    Ok(decoder)
+                });
+                match made {
+                    Ok(decoder) => State::Zstd(Box::new(decoder)),
+                    Err(e) => State::Failed(Some(e)),
+                }
+            }
         })
     }
 }
@@ -125,8 +134,8 @@ impl<R: BufRead> State<R> {
         let input = match self {
             Self::Gzip(decoder) => decoder.get_mut(),
             Self::Lz4(decoder) => decoder.get_mut(),
-            Self::ZstdFrame(input, _) | Self::Zstd(input) => input,
-            Self::ZstdFailed(..) | Self::Ended => return e,
+            // Its library tells one from the other.
+            Self::Zstd(_) | Self::Failed(_) | Self::Ended => return e,
         };
         let is_its_own = matches!(
             e.kind(),
@@ -151,87 +160,12 @@ impl<R: BufRead> State<R> {
                         return Ok(got);
                     }
                 }
-                Self::ZstdFrame(input, frame) => {
-                    let mut failed = None;
-                    while failed.is_none() && frame.can_collect() == 0 && !frame.is_finished() {
-                        failed = frame
-                            .decode_blocks(&mut *input, BlockDecodingStrategy::UptoBlocks(1))
-                            .err();
-                    }
-                    if let Some(e) = failed {
-                        let e = self.at_its_end(io::Error::other(e));
-                        if let Self::ZstdFrame(_, frame) = std::mem::replace(self, Self::Ended) {
-                            *self = Self::ZstdFailed(given_up(frame), Some(e));
-                        }
-                        continue;
-                    }
-                    let got = frame.read(buf)?;
-                    if got > 0 {
-                        return Ok(got);
-                    }
-                    verify(frame)?;
-                    if let Self::ZstdFrame(input, _) = std::mem::replace(self, Self::Ended) {
-                        *self = Self::Zstd(input);
-                    }
+                Self::Zstd(decoder) => {
+                    let bytes = buf.len().min(ZSTD_OUTPUT_BYTES);
+                    return decoder.read(buf.get_mut(..bytes).unwrap_or_default());
                 }
-                Self::ZstdFailed(frame, e) => {
-                    let got = frame.read(buf)?;
-                    if got > 0 {
-                        return Ok(got);
-                    }
-                    return e.take().map_or(Ok(0), Err);
-                }
-                Self::Zstd(_) => {
-                    if let Self::Zstd(mut input) = std::mem::replace(self, Self::Ended) {
-                        if input.fill_buf()?.is_empty() {
-                            return Ok(0);
-                        }
-                        *self = next_frame(input)?;
-                    }
-                }
+                Self::Failed(e) => return e.take().map_or(Ok(0), Err),
             }
         }
     }
-}
-
-/// The next frame of a zstd stream, or the place behind one that is to be skipped.
-fn next_frame<R: BufRead>(mut input: R) -> io::Result<State<R>> {
-    let mut frame = ZstdFrame::new();
-    frame.set_max_window_size(ZSTD_WINDOW_BYTES);
-    match frame.init(&mut input) {
-        Ok(()) => Ok(State::ZstdFrame(input, Box::new(frame))),
-        Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-            length,
-            ..
-        })) => {
-            let length = u64::from(length);
-            let skipped = io::copy(&mut input.by_ref().take(length), &mut io::sink())?;
-            if skipped < length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            Ok(State::Zstd(input))
-        }
-        Err(_) if input.fill_buf()?.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
-        Err(e) => Err(io::Error::other(e)),
-    }
-}
-
-/// Ends a frame that failed, so that it hands out what it kept for later blocks to refer to.
-fn given_up(mut frame: Box<ZstdFrame>) -> Box<ZstdFrame> {
-    // The header of a last block without content, and four bytes that may be asked for as a checksum.
-    let end: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
-    let _ = frame.decode_blocks(end, BlockDecodingStrategy::All);
-    frame
-}
-
-/// The content checksum of a frame that has ended, where it has one.
-fn verify(frame: &ZstdFrame) -> io::Result<()> {
-    let stored = frame.get_checksum_from_data();
-    if stored.is_some() && stored != frame.get_calculated_checksum() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the content checksum of a frame is wrong",
-        ));
-    }
-    Ok(())
 }

@@ -110,7 +110,7 @@ impl Recovery {
 
     /// Whether what was read will be replayed.
     fn is_replayed(&self) -> bool {
-        matches!(self.outcome, Outcome::Succeeds | Outcome::StopsEarly)
+        self.whole || matches!(self.outcome, Outcome::Succeeds | Outcome::StopsEarly)
     }
 }
 

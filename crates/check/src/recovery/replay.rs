@@ -158,9 +158,11 @@ impl Judge<'_, '_> {
             outcome: Outcome::Succeeds,
             reason: None,
             touches: Touches::default(),
+            whole: true,
         };
         if let Some((outcome, reason)) = self.judge(log, start, redo, &run) {
             (recovery.outcome, recovery.reason) = (outcome, Some(reason));
+            recovery.whole = false;
         } else if let Some(reason) = self.is_elsewhere(log, redo, run.end) {
             (recovery.outcome, recovery.reason) = (Outcome::NeedsArchive, Some(reason));
         }
@@ -186,6 +188,7 @@ impl Judge<'_, '_> {
             outcome: Outcome::StopsEarly,
             reason: Some(reason),
             touches: run.touches,
+            whole: false,
         })
     }
 
