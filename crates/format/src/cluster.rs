@@ -58,6 +58,7 @@ impl ClusterFormat {
     #[inline]
     #[must_use]
     pub fn maxalign(&self, n: usize) -> usize {
+        // No division: this is asked of every record and every tuple.
         let below = usize::from(self.max_align.max(1)) - 1;
         n.saturating_add(below) & !below
     }

@@ -21,7 +21,7 @@
 //!
 //! None of it is aligned.
 
-use crate::bytes::Reader;
+use crate::bytes::{ByteOrder, Reader};
 use crate::cluster::ClusterFormat;
 use crate::error::DecodeError;
 use crate::ids::{BlockNumber, ForkNumber, RelFileLocator, RelFileNumber};
@@ -111,6 +111,25 @@ pub(crate) struct ImageHeader {
     info: u8,
     compression: Option<ImageCompression>,
     apply: bool,
+}
+
+/// Bytes of a header that announces no image, and of the data that it announces; `None` if there is an image, or
+/// anything about the header that [`BlockHeader::decode`] has to look at. `follows` says whether another one came
+/// before.
+#[inline]
+pub(crate) fn without_image(
+    bytes: &[u8],
+    follows: bool,
+    order: ByteOrder,
+) -> Option<(usize, usize)> {
+    let [_, flags, d0, d1] = *bytes.first_chunk()?;
+    let data = order.u16([d0, d1]);
+    let shares = flags & flag::SAME_REL != 0;
+    let usual = flags & flag::HAS_IMAGE == 0
+        && (flags & flag::HAS_DATA != 0) == (data != 0)
+        && (follows || !shares);
+    let size = if shares { 8 } else { 20 };
+    usual.then_some((size, usize::from(data)))
 }
 
 impl BlockHeader {

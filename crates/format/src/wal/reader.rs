@@ -21,6 +21,9 @@ use crate::wal::end::{StopReason, WalEnd, WalStop};
 use crate::wal::page::{XLogPageHeader, short_header_bytes};
 use crate::wal::record::{self, HEADER_BYTES, Record, RecordHeader};
 use crate::wal::rmgr::RecordType;
+use std::ops::Range;
+
+mod quick;
 
 /// Where the bytes of the log come from.
 pub trait WalSource {
@@ -57,7 +60,7 @@ pub struct RawRecord<'a> {
     pub header: RecordHeader,
     /// All of it.
     pub bytes: &'a [u8],
-    fmt: ClusterFormat,
+    fmt: &'a ClusterFormat,
 }
 
 impl<'a> RawRecord<'a> {
@@ -66,15 +69,16 @@ impl<'a> RawRecord<'a> {
     /// # Errors
     /// As [`Record::decode`]: the CRC agrees, so its writer is to blame.
     pub fn decode(&self) -> Result<Record<'a>, DecodeError> {
-        Record::decode(self.bytes, self.fmt)
+        Record::decode(self.bytes, *self.fmt)
     }
 
     /// Bytes of all its full-page images.
     ///
     /// # Errors
     /// As [`Record::decode`].
+    #[inline]
     pub fn image_bytes(&self) -> Result<u32, DecodeError> {
-        record::image_bytes(self.bytes, self.fmt)
+        record::image_bytes(self.bytes, *self.fmt)
     }
 }
 
@@ -99,6 +103,8 @@ pub struct WalReader<S> {
     prev: Option<Lsn>,
     /// The page whose header was validated last, and what it says.
     page: Option<(Lsn, XLogPageHeader)>,
+    /// What follows that header on the page, as long as the chunk holds it.
+    body: Range<Lsn>,
     /// A record that was given up, by the page that says so.
     overwritten: Option<Lsn>,
 }
@@ -121,6 +127,7 @@ impl<S: WalSource> WalReader<S> {
             at: start,
             prev: None,
             page: None,
+            body: Lsn(0)..Lsn(0),
             overwritten: None,
         }
     }
@@ -167,30 +174,46 @@ impl<S: WalSource> WalReader<S> {
     ///
     /// # Errors
     /// [`WalStop`] at the end of the log, whatever the end looks like.
+    #[inline]
     pub fn next_record(&mut self) -> Result<RawRecord<'_>, WalStop<S::Error>> {
-        match self.assemble() {
-            Ok(found) => {
-                let bytes = match found.place {
-                    Assembled::Chunk { at, len } => self.chunk.get(at..at.saturating_add(len)),
-                    Assembled::Scratch => Some(self.scratch.as_slice()),
-                };
-                let timeline = self.page.map_or(TimeLineId(0), |p| p.1.timeline);
-                self.prev = Some(found.lsn);
-                self.at = found.next;
-                Ok(RawRecord {
-                    lsn: found.lsn,
-                    end: found.end,
-                    timeline,
-                    header: found.header,
-                    bytes: bytes.unwrap_or_default(),
-                    fmt: self.fmt,
-                })
+        match self.next_on_page() {
+            Some(found) => {
+                self.overwritten = None;
+                Ok(self.step_over(&found))
             }
+            None => self.next_by_assembly(),
+        }
+    }
+
+    /// The next record, by all that it takes. Out of line, so that [`Self::next_record`] can be a part of its caller.
+    #[inline(never)]
+    fn next_by_assembly(&mut self) -> Result<RawRecord<'_>, WalStop<S::Error>> {
+        match self.assemble() {
+            Ok(found) => Ok(self.step_over(&found)),
             Err((place, why)) => Err(WalStop {
                 lsn: self.at,
                 place,
                 why,
             }),
+        }
+    }
+
+    /// Goes on behind a record, and returns it.
+    #[inline]
+    fn step_over(&mut self, found: &Found) -> RawRecord<'_> {
+        self.prev = Some(found.lsn);
+        self.at = found.end;
+        let bytes = match found.place {
+            Assembled::Chunk { at, len } => self.chunk.get(at..at.saturating_add(len)),
+            Assembled::Scratch => Some(self.scratch.as_slice()),
+        };
+        RawRecord {
+            lsn: found.lsn,
+            end: found.end,
+            timeline: self.page.map_or(TimeLineId(0), |p| p.1.timeline),
+            header: found.header,
+            bytes: bytes.unwrap_or_default(),
+            fmt: &self.fmt,
         }
     }
 
@@ -313,7 +336,6 @@ impl<S: WalSource> WalReader<S> {
         Ok(Found {
             lsn: start,
             end: Lsn(end),
-            next: Lsn(end),
             header,
             place,
         })
@@ -468,6 +490,9 @@ impl<S: WalSource> WalReader<S> {
             return end(page, WalEnd::TimeLine { have, before });
         }
         self.page = Some((page, header));
+        let head = header.header_bytes(fmt.max_align) as u64;
+        let end = page.0.saturating_add(u64::from(fmt.wal_block_size));
+        self.body = Lsn(page.0.saturating_add(head))..Lsn(end);
         Ok(header)
     }
 
@@ -488,6 +513,7 @@ impl<S: WalSource> WalReader<S> {
         self.chunk.resize(want, 0);
         self.chunk_bytes = 0;
         self.chunk_at = page;
+        self.body = page..page;
         let got = match self.source.read(page, &mut self.chunk) {
             Ok(n) => n.min(want),
             Err(e) => return Err((page, StopReason::Source(e))),
@@ -569,7 +595,6 @@ enum Assembled {
 struct Found {
     lsn: Lsn,
     end: Lsn,
-    next: Lsn,
     header: RecordHeader,
     place: Assembled,
 }

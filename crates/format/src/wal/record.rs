@@ -26,16 +26,19 @@
 
 use crate::bytes::{ByteOrder, Reader};
 use crate::cluster::ClusterFormat;
-use crate::crc::CrcVerdict;
+use crate::crc::{self, CrcVerdict};
 use crate::error::DecodeError;
 use crate::ids::{Lsn, TransactionId};
 use crate::layouts::wal as layout;
 use crate::raw;
-use crate::wal::block_ref::{BlockHeader, BlockRef, MAX_BLOCK_ID};
+use crate::wal::block_ref::{self, BlockHeader, BlockRef, MAX_BLOCK_ID};
 use crate::wal::rmgr::{RecordType, RmgrId};
 
 /// `SizeOfXLogRecord`, on every machine.
 pub const HEADER_BYTES: usize = 24;
+
+/// Offset of `xl_crc`: the bytes of the head before it are covered.
+pub(crate) const CRC_AT: usize = at::CRC;
 
 mod at {
     pub(super) const TOT_LEN: usize = 0;
@@ -77,15 +80,23 @@ impl RecordHeader {
     /// # Errors
     /// [`DecodeError::Short`] if they are not all there.
     pub fn decode(bytes: &[u8], order: ByteOrder) -> Result<Self, DecodeError> {
-        let r = Reader::new(bytes, 0, order);
-        Ok(Self {
-            total_bytes: r.u32("xl_tot_len", at::TOT_LEN)?,
-            xid: r.u32("xl_xid", at::XID)?.into(),
-            prev: Lsn(r.u64("xl_prev", at::PREV)?),
-            info: r.u8("xl_info", at::INFO)?,
-            rmgr: RmgrId(r.u8("xl_rmid", at::RMID)?),
-            crc: r.u32("xl_crc", at::CRC)?,
-        })
+        let head = Reader::new(bytes, 0, order).array("XLogRecord", 0)?;
+        Ok(Self::of(&head, order))
+    }
+
+    /// Decodes a record's head.
+    #[inline]
+    pub(crate) fn of(head: &[u8; HEADER_BYTES], order: ByteOrder) -> Self {
+        let word = |at| raw::u32(head, at, order).unwrap_or(0);
+        let byte = |at| head.get(at).copied().unwrap_or(0);
+        Self {
+            total_bytes: word(at::TOT_LEN),
+            xid: word(at::XID).into(),
+            prev: Lsn(raw::u64(head, at::PREV, order).unwrap_or(0)),
+            info: byte(at::INFO),
+            rmgr: RmgrId(byte(at::RMID)),
+            crc: word(at::CRC),
+        }
     }
 
     /// What kind of record.
@@ -100,13 +111,10 @@ impl RecordHeader {
 /// # Errors
 /// [`DecodeError::Short`] if there is not even a header.
 pub fn crc(bytes: &[u8], order: ByteOrder) -> Result<CrcVerdict, DecodeError> {
-    let r = Reader::new(bytes, 0, order);
-    let stored = r.u32("xl_crc", at::CRC)?;
-    let head = r.bytes("XLogRecord", 0, at::CRC)?;
-    let body = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    let header = RecordHeader::decode(bytes, order)?;
     Ok(CrcVerdict {
-        stored,
-        computed: crc32c::crc32c_append(crc32c::crc32c(body), head),
+        stored: header.crc,
+        computed: crc::of_record(bytes).unwrap_or(0),
     })
 }
 
@@ -191,10 +199,43 @@ impl<'a> Record<'a> {
 ///
 /// # Errors
 /// As [`Record::decode`].
+#[inline]
 pub(crate) fn image_bytes(bytes: &[u8], fmt: ClusterFormat) -> Result<u32, DecodeError> {
-    let mut walk = Walk::new(bytes, fmt);
-    walk.headers()?;
-    Ok(walk.image_bytes)
+    if has_no_image(bytes, fmt.order) == Some(true) {
+        return Ok(0);
+    }
+    Record::decode(bytes, fmt).map(|r| r.image_bytes)
+}
+
+/// Whether a record has headers as most have, and none of them announces an image; `None` if that takes a closer
+/// look.
+#[inline]
+fn has_no_image(bytes: &[u8], order: ByteOrder) -> Option<bool> {
+    let mut at = HEADER_BYTES;
+    let mut announced = 0_usize;
+    let mut blocks = 0_u8;
+    while bytes.len().checked_sub(at)? > announced {
+        let first = *bytes.get(at)?;
+        if first <= MAX_BLOCK_ID {
+            let (size, data) = block_ref::without_image(bytes.get(at..)?, blocks > 0, order)?;
+            if first < blocks {
+                return None;
+            }
+            blocks = first + 1;
+            at += size;
+            announced += data;
+            continue;
+        }
+        let main = match first {
+            tag::DATA_SHORT => usize::from(*bytes.get(at + 1)?),
+            tag::DATA_LONG => raw::u32(bytes, at + 1, order)? as usize,
+            _ => return None,
+        };
+        at += other_header_bytes(first)?;
+        announced += main;
+        break;
+    }
+    Some(bytes.len().checked_sub(at)? == announced)
 }
 
 /// The block references of a record.

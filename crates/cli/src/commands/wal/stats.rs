@@ -18,7 +18,11 @@ pub fn run(args: &WalStatsArgs) -> anyhow::Result<ExitCode> {
     let mut wal = Wal::open(&places)?;
     let (stats, ended) = match side_by_side(args, &places, &wal)? {
         Some(counted) => counted,
-        None => count(&mut wal, args.range.start, args.range.end)?,
+        None => {
+            let mut stats = Stats::default();
+            let (span, ended) = count(&mut stats, &mut wal, args.range.start, args.range.end);
+            (stats.over(span), ended?)
+        }
     };
     let major = wal.fmt.major;
     match args.format {
@@ -28,25 +32,58 @@ pub fn run(args: &WalStatsArgs) -> anyhow::Result<ExitCode> {
     Ok(wal.conclude(ended))
 }
 
-/// Counts the records that begin in a range.
+/// Counts the records that begin in a range, and says which.
 fn count(
+    stats: &mut Stats,
     wal: &mut Wal<'_>,
     start: Option<Lsn>,
     end: Option<Lsn>,
-) -> anyhow::Result<(Stats, Ended)> {
-    let mut stats = Stats::default();
+) -> (Option<Span>, anyhow::Result<Ended>) {
+    let mut span: Option<Span> = None;
     let ended = wal.read(start, end, |raw| {
         stats.add(raw, raw.image_bytes()?);
+        match &mut span {
+            Some(span) => (span.last, span.end) = (raw.lsn, raw.end),
+            None => span = Some(Span::of(raw)),
+        }
         Ok(true)
-    })?;
-    Ok((stats, ended))
+    });
+    (span, ended)
 }
 
-/// What came of one stretch, by its number; `None` if no record in it could be read.
-type Part = (usize, Option<(Stats, Ended)>);
+/// The records of a stretch of the log.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// Where the first one begins.
+    first: Lsn,
+    /// What it says of the one before.
+    prev: Lsn,
+    /// Where the last one begins.
+    last: Lsn,
+    /// Where it ends.
+    end: Lsn,
+}
+
+impl Span {
+    fn of(raw: &RawRecord<'_>) -> Self {
+        Self {
+            first: raw.lsn,
+            prev: raw.header.prev,
+            last: raw.lsn,
+            end: raw.end,
+        }
+    }
+}
+
+/// What came of one stretch: its records, and what ended it; `None` if not all of it could be read.
+struct Part {
+    number: usize,
+    span: Option<Span>,
+    ended: Option<Ended>,
+}
 
 /// Segments that one thread counts at a time.
-const STRETCH_SEGMENTS: u64 = 4;
+const STRETCH_SEGMENTS: u64 = 2;
 
 /// Counts stretches of segments side by side. `None` if they do not join: a record of one does not follow the
 /// last one of the stretch before, or one cannot be read. Then only reading from the beginning tells where the
@@ -73,55 +110,72 @@ fn side_by_side(
         .step_by(usize::try_from(STRETCH_SEGMENTS)?)
         .collect();
     let next = AtomicUsize::new(0);
-    let work = || -> anyhow::Result<Vec<Part>> {
+    let work = || -> anyhow::Result<(Stats, Vec<Part>)> {
         let mut own = Wal::open(places)?;
-        let mut out = Vec::new();
+        let mut stats = Stats::default();
+        let mut parts = Vec::new();
         loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&segment) = starts.get(i) else {
-                return Ok(out);
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&segment) = starts.get(number) else {
+                return Ok((stats, parts));
             };
-            let start = if i == 0 { args.range.start } else { None };
+            let start = args.range.start.filter(|_| number == 0);
             let start = start.unwrap_or_else(|| own.log.start_of(segment));
             let end = starts
-                .get(i + 1)
+                .get(number + 1)
                 .map(|s| own.log.start_of(*s))
                 .or(args.range.end);
-            // Segments that are made ahead have no record; what else it may be is told below.
-            out.push((i, count(&mut own, Some(start), end).ok()));
+            let (span, ended) = count(&mut stats, &mut own, Some(start), end);
+            parts.push(Part {
+                number,
+                span,
+                ended: ended.ok(),
+            });
         }
     };
     let done: Vec<_> = thread::scope(|scope| {
         let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let join = |t: thread::ScopedJoinHandle<'_, _>| t.join().ok();
-        started.into_iter().filter_map(join).collect()
+        started.into_iter().map(join).collect()
     });
+    let mut stats = Stats::default();
     let mut parts = Vec::new();
-    for part in done {
+    for one in done {
         // What is wrong is told by reading from the beginning.
-        let Ok(part) = part else { return Ok(None) };
-        parts.extend(part);
+        let Some(Ok((counts, some))) = one else {
+            return Ok(None);
+        };
+        stats.append(&counts);
+        parts.extend(some);
     }
-    parts.sort_by_key(|(i, ..)| *i);
-    if parts.len() != starts.len() {
-        return Ok(None);
-    }
-    let mut whole: Option<(Stats, Ended)> = None;
-    for (_, part) in parts {
-        whole = match (whole, part) {
-            // The log has ended, as it would have for one who reads on.
-            (Some((before, ended)), _) if ended.why.is_some() => Some((before, ended)),
-            (_, None) => return Ok(None),
-            (None, Some(first)) => Some(first),
-            (Some((mut before, _)), Some((stats, ended))) => {
-                if !before.append(stats) {
-                    return Ok(None);
-                }
-                Some((before, ended))
+    parts.sort_by_key(|p| p.number);
+    Ok(joined(&parts).map(|(span, ended)| (stats.over(span), ended)))
+}
+
+/// All stretches as one, in the order of the log; `None` if they do not join.
+fn joined(parts: &[Part]) -> Option<(Option<Span>, Ended)> {
+    let mut whole: Option<Span> = None;
+    let mut end: Option<Ended> = None;
+    for part in parts {
+        if end.is_some_and(|e| e.why.is_some()) {
+            // The log has ended. Segments that were made ahead have no record; one who reads on never counts any.
+            if part.span.is_some() {
+                return None;
             }
+            continue;
+        }
+        end = Some(part.ended?);
+        whole = match (whole, part.span) {
+            (Some(before), Some(span)) if before.last != span.prev => return None,
+            (Some(before), Some(span)) => Some(Span {
+                first: before.first,
+                prev: before.prev,
+                ..span
+            }),
+            (before, span) => before.or(span),
         };
     }
-    Ok(whole)
+    Some((whole, end?))
 }
 
 /// Counts of one type.
@@ -151,8 +205,6 @@ pub struct Stats {
     types: Vec<Count>,
     /// Where the first record begins and the last one ends.
     range: Option<(Lsn, Lsn)>,
-    /// What the first record says of its predecessor, and where the last one begins.
-    joints: Option<(Lsn, Lsn)>,
 }
 
 /// Types of one resource manager: `xl_info` tells them by its upper half.
@@ -163,7 +215,6 @@ impl Default for Stats {
         Self {
             types: vec![Count::default(); TYPES << 8],
             range: None,
-            joints: None,
         }
     }
 }
@@ -178,28 +229,21 @@ impl Stats {
             count.record_bytes += u64::from(header.total_bytes.saturating_sub(image_bytes));
             count.image_bytes += u64::from(image_bytes);
         }
-        self.range = Some((self.range.map_or(raw.lsn, |r| r.0), raw.end));
-        self.joints = Some((self.joints.map_or(header.prev, |j| j.0), raw.lsn));
     }
 
-    fn is_empty(&self) -> bool {
-        self.range.is_none()
-    }
-
-    /// Takes the counts of the stretch behind; false if its first record does not follow the last one here.
-    fn append(&mut self, later: Self) -> bool {
-        let (Some(mine), Some(other)) = (self.joints, later.joints) else {
-            if self.is_empty() {
-                *self = later;
-            }
-            return true;
-        };
-        for (count, more) in self.types.iter_mut().zip(later.types) {
-            count.add(more);
+    /// Adds the counts of other stretches.
+    fn append(&mut self, other: &Self) {
+        for (count, more) in self.types.iter_mut().zip(&other.types) {
+            count.add(*more);
         }
-        self.range = self.range.zip(later.range).map(|(a, b)| (a.0, b.1));
-        self.joints = Some((mine.0, other.1));
-        mine.1 == other.0
+    }
+
+    /// These counts, as those of that stretch.
+    fn over(self, span: Option<Span>) -> Self {
+        Self {
+            range: span.map(|s| (s.first, s.end)),
+            ..self
+        }
     }
 
     /// The types that occur, in the order of their numbers. What some managers keep as flags beside the type is
