@@ -734,6 +734,17 @@ pub static BACKUP_LABEL_INVALID: Problem = Problem {
     source: "read_backup_label, access/transam/xlogrecovery.c (xlog.c before 15); 9.6-19",
 };
 
+/// `backup.tablespace-map-invalid`.
+pub static BACKUP_TABLESPACE_MAP_INVALID: Problem = Problem {
+    name: "backup.tablespace-map-invalid",
+    severity: Severity::Error,
+    meaning: "The file tablespace_map is there beside a backup_label and is no map of tablespaces. Only it tells where the links in pg_tblspc must lead: the server stops with \"invalid data in file\", or, up to 13, passes over a last line that is not whole and starts without that tablespace.",
+    checked: "Each line: an OID, a space and a path, escaped by backslashes; the last one has an end as well.",
+    innocent: "None. Without a backup_label the file is not read, by the server as by this program.",
+    advice: "Restore the file from the same backup, or make the links in pg_tblspc by hand and remove it.",
+    source: "read_tablespace_map, access/transam/xlogrecovery.c (xlog.c before 15); 9.6-19",
+};
+
 /// `wal.page-header-invalid`.
 pub static WAL_PAGE_HEADER_INVALID: Problem = Problem {
     name: "wal.page-header-invalid",
@@ -1152,6 +1163,7 @@ pub static ALL: &[&Problem] = &[
     &SLRU_SEGMENT_MISSING,
     &SLRU_SEGMENT_SHORT,
     &BACKUP_LABEL_INVALID,
+    &BACKUP_TABLESPACE_MAP_INVALID,
     &WAL_PAGE_HEADER_INVALID,
     &WAL_RECORD_CRC_MISMATCH,
     &WAL_TIMELINE_BROKEN,

@@ -55,6 +55,7 @@ mod slots;
 mod slru;
 mod structure;
 mod suspicions;
+mod tablespace_map;
 mod tablespaces;
 #[cfg(test)]
 mod testing;

@@ -74,13 +74,9 @@ impl PageLsns {
     #[must_use]
     pub fn new(cx: &Cx<'_>, control: &ControlFile, about_all: bool) -> Self {
         let mut questions = Questions::default();
-        let next = control.check_point_copy.next_xid.xid();
         if about_all {
             questions.stamps();
-            questions.unborn(Unborn {
-                next,
-                before: control.check_point_copy.redo,
-            });
+            questions.unborn(Unborn::from(&control.check_point_copy));
         }
         let settled = cx.stop == Stop::Clean;
         let recovery = cx.sink.known_recovery().filter(|r| r.is_complete());
@@ -95,15 +91,16 @@ impl PageLsns {
         let log = WalEvidence::gather(cx, control, questions);
         // Where the checkpoint's record says otherwise, that was said.
         let said = cx.sink.count(&codes::WAL_CHECKPOINT_RECORD_INVALID) > 0;
-        if let Some(event) = log.unborn().filter(|_| !said) {
+        for found in log.overtaken().filter(|_| !said) {
             let message = format!(
-                "nextXid is impossible: before that checkpoint the write-ahead log has a {}",
-                words(&event, cx.fmt.major)
+                "{} is impossible: before that checkpoint the write-ahead log has a {}",
+                found.counter,
+                words(&found.record, cx.fmt.major)
             );
             let place = Place::file(VolPath::new("global/pg_control"));
             let finding = Finding::new(&codes::CONTROL_FIELD_INVALID, place, message);
-            let expect = format!("an id after {}", event.xid);
-            cx.sink.report(finding.values(next, expect));
+            let expect = format!("at least {}", found.least);
+            cx.sink.report(finding.values(found.have, expect));
         }
         Self {
             log,

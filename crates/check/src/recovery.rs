@@ -294,7 +294,7 @@ impl Judge<'_, '_> {
         // What the first page of a segment says of cluster and version was said when its head was looked at.
         let is_first = log.start_of(log.segment_of(stop.place)) == stop.place;
         let said = match end {
-            WalEnd::SystemIdentifier { .. } => true,
+            WalEnd::SystemIdentifier { .. } => is_first,
             WalEnd::Magic { have } => is_first && major_of_magic(*have).is_some(),
             _ => false,
         };
@@ -328,14 +328,13 @@ fn kind(end: WalEnd, there: bool) -> (&'static Problem, &'static str) {
         | WalEnd::Rmgr(_)
         | WalEnd::Prev { .. }
         | WalEnd::Crc(_) => (&codes::WAL_RECORD_CRC_MISMATCH, "a sound record"),
-        WalEnd::SystemIdentifier { .. } => {
-            (&codes::WAL_SYSID_MISMATCH, "a segment of this cluster")
-        }
         WalEnd::TimeLine { .. } => (
             &codes::WAL_TIMELINE_BROKEN,
             "a timeline of this log, not before that of the last page",
         ),
-        WalEnd::Magic { .. }
+        // Within a segment it is not another cluster's page, but one whose header says that it is long.
+        WalEnd::SystemIdentifier { .. }
+        | WalEnd::Magic { .. }
         | WalEnd::Flags { .. }
         | WalEnd::Geometry { .. }
         | WalEnd::PageAddress { .. }

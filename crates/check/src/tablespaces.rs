@@ -3,8 +3,9 @@
 
 use crate::codes;
 use crate::context::{Cx, unreadable};
-use crate::finding::{Finding, Place};
+use crate::finding::{Finding, Place, Severity};
 use crate::inventory::{list_temporary, unexpected};
+use crate::tablespace_map::TablespaceMap;
 use pgfsck_format::Oid;
 use pgfsck_format::names::{TEMP_PREFIX, TablespaceVersionDir, parse_oid};
 use pgfsck_volume::{Entry, EntryKind, VolPath, VolumeError};
@@ -34,6 +35,7 @@ impl Directories {
 
 /// Lists base and every tablespace. `known` are pg_tablespace's OIDs, if the catalog could be read whole.
 pub fn list(cx: &Cx<'_>, version_directory: &str, known: Option<&[Oid]>) -> Directories {
+    let map = TablespaceMap::read(cx);
     let mut out = Directories {
         complete: true,
         ..Directories::default()
@@ -65,20 +67,34 @@ pub fn list(cx: &Cx<'_>, version_directory: &str, known: Option<&[Oid]>) -> Dire
         let builtin = [Oid::PG_DEFAULT, Oid::PG_GLOBAL].contains(oid);
         if out.complete && !builtin && !seen.iter().any(|(s, _)| s == oid) {
             out.unreachable.push(*oid);
-            let place = Place::file(links.join(oid.to_string()));
-            let finding = Finding::new(
-                &codes::TABLESPACE_LINK_BROKEN,
-                place,
-                "the tablespace's link is not there",
-            );
-            cx.sink
-                .report(finding.values("no entry", "a link to the tablespace's directory"));
+            if !map.is_lost() {
+                no_link(cx, links.join(oid.to_string()), map.target(*oid));
+            }
         }
     }
     for (oid, entry) in seen {
         one_tablespace(cx, version_directory, known, oid, &entry, &mut out);
     }
     out
+}
+
+/// A tablespace without a link, which the server may be about to make.
+fn no_link(cx: &Cx<'_>, path: VolPath, will_be: Option<String>) {
+    let (message, severity) = match will_be {
+        None => (
+            "the tablespace's link is not there".to_owned(),
+            Severity::Error,
+        ),
+        Some(target) => (
+            format!(
+                "the tablespace's link is not there; by tablespace_map the server will make one to \"{target}\""
+            ),
+            Severity::Warning,
+        ),
+    };
+    let finding = Finding::new(&codes::TABLESPACE_LINK_BROKEN, Place::file(path), message);
+    let finding = finding.values("no entry", "a link to the tablespace's directory");
+    cx.sink.report(finding.severity(severity));
 }
 
 /// One entry of pg_tblspc.

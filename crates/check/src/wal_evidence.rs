@@ -29,6 +29,7 @@
 
 mod fold;
 mod stamps;
+mod unborn;
 
 use crate::context::{Cx, Stop};
 use crate::sink::Counters;
@@ -40,6 +41,7 @@ use pgfsck_format::{BlockNumber, ForkNumber, Lsn, RelFileLocator, TimeLineId, Tr
 pub use stamps::Stamp;
 use stamps::Stamps;
 use std::collections::{BTreeMap, BTreeSet};
+pub use unborn::{Overtaken, Unborn};
 
 /// A block of a relation's fork.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,15 +80,6 @@ pub struct Questions {
     images: BTreeSet<BlockAddress>,
     stamps: bool,
     unborn: Option<Unborn>,
-}
-
-/// Transactions that cannot be yet: ids from `next` on, in records before an address.
-#[derive(Debug, Clone, Copy)]
-pub struct Unborn {
-    /// The next id to be given out by then.
-    pub next: TransactionId,
-    /// The address.
-    pub before: Lsn,
 }
 
 impl Questions {
@@ -137,7 +130,8 @@ impl Questions {
         }
     }
 
-    /// Is there a record of such a transaction? Answered by [`WalEvidence::unborn`].
+    /// Is there a record that uses what the checkpoint takes for not given out? Answered by
+    /// [`WalEvidence::overtaken`].
     pub fn unborn(&mut self, unborn: Unborn) {
         self.unborn = Some(unborn);
     }
@@ -270,7 +264,7 @@ pub struct WalEvidence {
     /// When transactions ended, in microseconds since 2000.
     ends: BTreeMap<TransactionId, i64>,
     stamps: Option<Stamps>,
-    unborn: Option<Event>,
+    overtaken: unborn::Found,
     /// Up to here, pages may carry LSNs that are not their own.
     minimal_until: Lsn,
 }
@@ -402,10 +396,10 @@ impl WalEvidence {
         self.proof()?.ends.get(&xid).copied()
     }
 
-    /// The first record of a transaction that cannot be yet.
-    #[must_use]
-    pub fn unborn(&self) -> Option<Event> {
-        self.proof()?.unborn
+    /// The counters of the checkpoint that are behind what was given out before it.
+    pub fn overtaken(&self) -> impl Iterator<Item = Overtaken> {
+        let found = self.proof().map(|p| p.overtaken);
+        found.unwrap_or_default().all()
     }
 
     /// The newest full-page image of a block that no later truncation, drop or creation undoes.

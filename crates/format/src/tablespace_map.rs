@@ -21,7 +21,8 @@ pub struct TablespaceMapEntry {
 /// Reads the file's contents.
 ///
 /// # Errors
-/// [`DecodeError::Syntax`] with the offset of the first line that is not of the form.
+/// [`DecodeError::Syntax`] with the offset of the first line that is not of the form, or of the last one if it has
+/// no end: a server from 14 on refuses the file then, and one before passes over that line.
 pub fn parse(contents: &[u8]) -> Result<Vec<TablespaceMapEntry>, DecodeError> {
     let (mut entries, mut line, mut start) = (Vec::new(), Vec::new(), 0_usize);
     let mut escaped = false;
@@ -45,17 +46,23 @@ pub fn parse(contents: &[u8]) -> Result<Vec<TablespaceMapEntry>, DecodeError> {
             }
         }
     }
-    if !line.is_empty() {
-        entries.push(entry(&line, start)?);
+    if line.is_empty() && !escaped {
+        Ok(entries)
+    } else {
+        // The last line has no end: the file is cut.
+        Err(bad(start))
     }
-    Ok(entries)
+}
+
+fn bad(start: usize) -> DecodeError {
+    DecodeError::Syntax {
+        what: "tablespace_map",
+        offset: start as u64,
+    }
 }
 
 fn entry(line: &[u8], start: usize) -> Result<TablespaceMapEntry, DecodeError> {
-    let bad = || DecodeError::Syntax {
-        what: "tablespace_map",
-        offset: start as u64,
-    };
+    let bad = || bad(start);
     let space = line.iter().position(|c| *c == b' ').ok_or_else(bad)?;
     let (oid, path) = line.split_at_checked(space).ok_or_else(bad)?;
     let path = path.strip_prefix(b" ").filter(|p| !p.is_empty());
@@ -81,7 +88,6 @@ mod tests {
         assert_eq!(map[1].path, b"/srv/with\nnewline and \\");
         assert_eq!(parse(b"").unwrap(), []);
         assert_eq!(parse(b"16385 /a\r\n").unwrap()[0].path, b"/a");
-        assert_eq!(parse(b"16385 /a").unwrap()[0].path, b"/a");
         assert_eq!(parse(b"16385 C:\\pg\\ts\n").unwrap()[0].path, b"C:\\pg\\ts");
     }
 
@@ -92,6 +98,9 @@ mod tests {
             ("16385\n", 0),
             ("1 \n", 0),
             ("0 /a\n", 0),
+            ("16385 /a\n16386 /b", 9),
+            ("16385 /a\n\\", 9),
+            ("16385 /a\\\n", 0),
         ] {
             let want = DecodeError::Syntax {
                 what: "tablespace_map",

@@ -92,11 +92,8 @@ impl Fold {
             RmgrId::XLOG => self.parameters(lsn, record),
             _ => {}
         }
-        if self
-            .unborn
-            .is_some_and(|u| lsn < u.before && event.xid.is_normal() && !event.xid.precedes(u.next))
-        {
-            self.answers.unborn = self.answers.unborn.or(Some(event));
+        if let Some(unborn) = &self.unborn {
+            self.answers.overtaken.take(unborn, event, record);
         }
         for block in record.blocks() {
             if let Some(story) = self.answers.relations.get_mut(&block.locator) {

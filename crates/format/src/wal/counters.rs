@@ -29,6 +29,10 @@ pub struct CounterEvidence {
     pub next_multi_offset: Option<u64>,
 }
 
+/// `VAR_OID_PREFETCH` (`access/transam/varsup.c`): OIDs that one NEXTOID record lets a server hand out; not before
+/// the last of them is gone is there another.
+pub const OID_PREFETCH: u32 = 8192;
+
 impl CounterEvidence {
     /// What a record says; nothing, if it is of another type or shorter than it should be.
     #[must_use]
