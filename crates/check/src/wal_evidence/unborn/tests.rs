@@ -23,10 +23,11 @@ const UNBORN: Unborn = Unborn {
 
 /// A record as it stands in the log.
 fn record(rmgr: u8, info: u8, xid: u32, data: &[u8]) -> Vec<u8> {
-    let mut bytes = (26 + data.len() as u32).to_le_bytes().to_vec();
+    let length = u8::try_from(data.len()).unwrap();
+    let mut bytes = (26 + u32::from(length)).to_le_bytes().to_vec();
     bytes.extend(xid.to_le_bytes());
     bytes.extend([0; 8]);
-    bytes.extend([info, rmgr, 0, 0, 0, 0, 0, 0, 255, data.len() as u8]);
+    bytes.extend([info, rmgr, 0, 0, 0, 0, 0, 0, 255, length]);
     bytes.extend(data);
     bytes
 }
