@@ -1,4 +1,4 @@
-//! What the catalogs of a database say of the order of keys: operator classes, collations, enums.
+//! What the catalogs of a database say of how keys are compared: operator classes, collations, enums.
 //!
 //! Only rows that are proven are here. A row that is lost makes an order unknown, never wrong.
 
@@ -19,8 +19,12 @@ use std::collections::{HashMap, HashSet};
 
 /// `btree` in pg_am.
 const BTREE_AM: Oid = Oid(403);
+/// `hash` in pg_am.
+const HASH_AM: Oid = Oid(405);
 /// `gin` in pg_am.
 const GIN_AM: Oid = Oid(2742);
+/// `brin` in pg_am.
+const BRIN_AM: Oid = Oid(3580);
 /// The schema `pg_catalog`: operator classes of other schemas may compare as they like.
 const PG_CATALOG: Oid = Oid(11);
 /// `DEFAULT_COLLATION_OID`: the database's own.
@@ -30,13 +34,19 @@ const C_COLLATIONS: [Oid; 2] = [Oid(950), Oid(951)];
 /// `PG_CONTROL_FILE_SIZE`, the size of the file.
 const MAX_CONTROL_BYTES: u64 = 8192;
 
-/// How keys are ordered in a database.
+/// How keys are compared in a database.
 #[derive(Debug, Clone, Default)]
 pub struct KeyTypes {
     /// B-tree operator classes of PostgreSQL's own, by OID.
     opclasses: HashMap<Oid, String>,
     /// Those of GIN.
     gin_opclasses: HashMap<Oid, String>,
+    /// Those of hash.
+    hash_opclasses: HashMap<Oid, String>,
+    /// Those of BRIN.
+    brin_opclasses: HashMap<Oid, String>,
+    /// Collations under which equal texts have equal bytes.
+    deterministic: HashSet<Oid>,
     /// Collations under which texts are ordered by their bytes.
     bytewise: HashSet<Oid>,
     /// The values of its enum types.
@@ -56,6 +66,26 @@ impl KeyTypes {
     #[must_use]
     pub fn gin_opclass(&self, oid: Oid) -> Option<&str> {
         self.gin_opclasses.get(&oid).map(String::as_str)
+    }
+
+    /// `opcname` of an operator class of hash in pg_catalog; `None` for others.
+    #[must_use]
+    pub fn hash_opclass(&self, oid: Oid) -> Option<&str> {
+        self.hash_opclasses.get(&oid).map(String::as_str)
+    }
+
+    /// `opcname` of an operator class of BRIN in pg_catalog; `None` for others.
+    #[must_use]
+    pub fn brin_opclass(&self, oid: Oid) -> Option<&str> {
+        self.brin_opclasses.get(&oid).map(String::as_str)
+    }
+
+    /// Whether texts of that collation are equal only if their bytes are (`collisdeterministic`, 12+; before,
+    /// all collations are so): then they are hashed by their bytes. A database's own collation is so in all
+    /// majors (`createdb` has no other).
+    #[must_use]
+    pub fn is_deterministic(&self, collation: Oid) -> bool {
+        collation == DEFAULT_COLLATION || self.deterministic.contains(&collation)
     }
 
     /// Whether texts of that collation are ordered by their bytes: C, POSIX and the builtin provider, in all
@@ -137,6 +167,8 @@ fn opclasses(source: Source<'_>, relations: &DatabaseCatalog, out: &mut KeyTypes
         let list = match row.oid_at(method)? {
             BTREE_AM => &mut out.opclasses,
             GIN_AM => &mut out.gin_opclasses,
+            HASH_AM => &mut out.hash_opclasses,
+            BRIN_AM => &mut out.brin_opclasses,
             _ => return Ok(()),
         };
         if row.oid_at(namespace)? == PG_CATALOG {
@@ -158,6 +190,7 @@ fn collations(source: Source<'_>, relations: &DatabaseCatalog, out: &mut KeyType
         if !deterministic.map_or(Ok(true), |c| row.bool(c))? {
             return Ok(());
         }
+        out.deterministic.insert(row.oid(oid)?);
         let bytewise = match provider {
             b'b' => true,
             b'c' => match row.datum(collate)?.bytes() {

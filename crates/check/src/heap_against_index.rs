@@ -4,17 +4,19 @@ use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::heap::HeapShape;
 use crate::held::Held;
-use crate::index_entries::{Entries, KeyMatch, differing, in_parts};
+use crate::hash_functions::{Hashed, hashed_type};
+use crate::index_entries::{Entries, KeyMatch, in_parts};
 use crate::index_tree::btree::BtreeTree;
 use crate::live_rows::{LiveRows, PlannedIndex, RowFold, RowPlan, Seen};
 use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
-use crate::row_keys::KeyColumns;
+use crate::row_keys::{Kept, KeyColumns};
 use crate::scan::{ForkFiles, PageCheck, scan};
 use crate::sink::{Silent, Sink};
-use pgfsck_format::access::{AccessMethod, PageKind, btree_entries};
+use pgfsck_format::access::{AccessMethod, PageKind, btree_entries, hash_entries};
 use pgfsck_format::page::Page;
-use pgfsck_format::{BlockNumber, ForkNumber, ItemPointer};
+use pgfsck_catalog::IndexInfo;
+use pgfsck_format::{BlockNumber, ForkNumber, ItemPointer, Oid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -67,14 +69,23 @@ impl<'a> DatabasePass<'a> {
                     let am = self.access_method(index.relation);
                     let info = self.catalog.index(index.relation.oid);
                     let compared = matches!(am, Some(AccessMethod::Btree | AccessMethod::Hash));
+                    let skips_null = am == Some(AccessMethod::Hash);
+                    let hashed = info.filter(|_| skips_null).map(|i| self.hashed_as(&i));
+                    let kept = match hashed {
+                        Some(Ok(type_oid)) => Kept::HashCode(type_oid),
+                        _ => Kept::Values,
+                    };
                     let key = columns
                         .zip(info.filter(|_| compared && shape.known))
-                        .and_then(|(c, i)| plan.columns.add(c, i.columns));
-                    let skips_null = am == Some(AccessMethod::Hash);
+                        .and_then(|(c, i)| plan.columns.add(c, i.columns, kept));
                     if skips_null && key.is_none() {
                         Err("its column is an expression, which may be null")
                     } else {
-                        Ok(PlannedIndex { key, skips_null })
+                        Ok(PlannedIndex {
+                            key,
+                            incomparable: hashed.and_then(Result::err),
+                            skips_null,
+                        })
                     }
                 }
             };
@@ -90,6 +101,24 @@ impl<'a> DatabasePass<'a> {
             });
         }
         (!plan.indexes.is_empty()).then_some((plan, numbers))
+    }
+
+    /// As a value of which built-in type a hash index hashes its column, or why that is not known.
+    fn hashed_as(&self, index: &IndexInfo<'_>) -> Result<Oid, String> {
+        let Some(column) = index.columns.first() else {
+            return Err("its row in pg_index is lost".to_owned());
+        };
+        let known = self.key_types.hash_opclass(column.opclass);
+        match known.and_then(hashed_type) {
+            Some(Hashed::Text(_)) if !self.key_types.is_deterministic(column.collation) => Err(
+                format!("collation {} hashes by more than bytes", column.collation),
+            ),
+            Some(Hashed::Text(type_oid) | Hashed::As(type_oid)) => Ok(type_oid),
+            None => Err(format!(
+                "the hash function of operator class {} is not known",
+                column.opclass
+            )),
+        }
     }
 
     /// Why an index need not, or cannot, have an entry for each live row.
@@ -150,20 +179,26 @@ impl<'a> DatabasePass<'a> {
                 )
             }),
         );
+        let planned = against.plan.indexes.get(against.number);
+        if let Some(why) = planned.and_then(|p| p.incomparable.as_ref()) {
+            index.proof.undecided(Fact::Keys, why.as_str());
+            return;
+        }
         let (Some(rows), Some(keys)) = (rows, entries.keys()) else {
             let why = "entries of this access method, and expressions, are not compared with rows";
             index.proof.undecided(Fact::Keys, why);
             return;
         };
         if rows.given_up {
-            let why = "too many rows have their key in the TOAST table";
+            let why = "too many rows have their key in the TOAST table, or one that cannot be compared";
             index.proof.undecided(Fact::Keys, why);
             return;
         }
         let keyless = rows.keyless.len();
-        let why = (keyless > 0).then(|| format!("{keyless} rows have a key that lies elsewhere"));
+        let why = (keyless > 0)
+            .then(|| format!("{keyless} rows have a key that lies elsewhere or cannot be compared"));
         index.proof.say(Fact::Keys, why);
-        let parts = differing(&rows.sums, &entries.sums);
+        let parts = entries.differing(&rows.sums);
         if !parts.is_empty() {
             self.find_wrong_keys(files, against, keys, &parts, bad);
         }
@@ -296,36 +331,70 @@ struct EntriesAgain<'p> {
 
 impl PageCheck for EntriesAgain<'_> {
     fn page(&mut self, page: &Page<'_>, at: &Place) {
-        if PageKind::identify(page) != PageKind::Btree || self.bad.contains(&page.block()) {
+        if self.bad.contains(&page.block()) {
             return;
         }
-        let _ = btree_entries(page, |item, tuple, end, tid| {
-            if !in_parts(self.parts, self.keys.blocks_per_part, tid.block)
-                || self.live.find(tid).is_none()
-            {
-                return;
+        match PageKind::identify(page) {
+            PageKind::Btree => {
+                let _ = btree_entries(page, |item, tuple, end, tid| {
+                    let own = || self.keys.of_tuple(tuple, end);
+                    if self.other_key(tid, own).is_some() {
+                        let what = "the entry's key is not that of row";
+                        let have = || format!("a key of the bytes {}", hex(tuple.key(end)));
+                        self.found(what, at.at_item(item), tid, have, format!("the key of row {tid}"));
+                    }
+                });
             }
-            let Some(&row) = self.rows.get(&tid) else {
-                return;
-            };
-            if self.keys.number(tuple, end, tid) == row {
-                return;
+            PageKind::Hash => {
+                let _ = hash_entries(page, |item, code, tid| {
+                    if let Some(row) = self.other_key(tid, || u64::from(code)) {
+                        let what = "the entry's hash code is not that of row";
+                        let have = || format!("{code:#010x}");
+                        let expect = match u32::try_from(row) {
+                            Ok(row) => format!("{row:#010x}"),
+                            Err(_) => "no entry, because the row's value is NULL".to_owned(),
+                        };
+                        self.found(what, at.at_item(item), tid, have, expect);
+                    }
+                });
             }
-            self.count += 1;
-            if self.wrong.len() < MAX_LISTED {
-                let what = format!("the entry's key is not that of row {tid}, to which it leads");
-                let finding = Finding::new(&codes::INDEX_ENTRY_INVALID, at.at_item(item), what);
-                let have = format!("a key of the bytes {}", hex(tuple.key(end)));
-                self.wrong
-                    .push(finding.values(have, format!("the key of row {tid}")));
-            }
-        });
+            _ => {}
+        }
     }
 
     fn merge(&mut self, later: Self) {
         self.count += later.count;
         let room = MAX_LISTED.saturating_sub(self.wrong.len());
         self.wrong.extend(later.wrong.into_iter().take(room));
+    }
+}
+
+impl EntriesAgain<'_> {
+    /// The key of the row that an entry leads to, if it is another than the entry's.
+    fn other_key(&self, tid: ItemPointer, own: impl FnOnce() -> u64) -> Option<u64> {
+        if !in_parts(self.parts, self.keys.blocks_per_part, tid.block) {
+            return None;
+        }
+        self.live.find(tid)?;
+        let row = *self.rows.get(&tid)?;
+        (own() != row).then_some(row)
+    }
+
+    /// An entry with another key than its row.
+    fn found(
+        &mut self,
+        what: &str,
+        place: Place,
+        tid: ItemPointer,
+        have: impl FnOnce() -> String,
+        expect: String,
+    ) {
+        self.count += 1;
+        if self.wrong.len() < MAX_LISTED {
+            let message = format!("{what} {tid}, to which it leads");
+            let finding = Finding::new(&codes::INDEX_ENTRY_INVALID, place, message);
+            self.wrong.push(finding.values(have(), expect));
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! What `bt_index_check(…, heapallindexed)` proves (`contrib/amcheck/verify_nbtree.c`), for all access methods
 //! that keep row TIDs, and without a Bloom filter: every entry of a live row sets the row's bit, and for B-trees
-//! the sum of all keys must be that of the rows. Sums that differ are looked into by a second reading.
+//! and hash indexes the sum of all keys must be that of the rows. Sums that differ are looked into by a second
+//! reading.
 
 use crate::finding::Place;
 use crate::live_rows::{LiveRows, Seen, Sums, no_sums, part_of};
 use crate::row_keys::{IndexKey, KeyColumns, with_row};
 use pgfsck_format::access::tuple::IndexTuple;
-use pgfsck_format::access::{AccessMethod, btree_entries, heap_tids};
+use pgfsck_format::access::{AccessMethod, btree_entries, hash_entries, heap_tids};
 use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::page::Page;
 use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
@@ -52,6 +53,8 @@ pub struct Entries<'h> {
     pub all: u64,
     /// The sums of the keys, in each part of the table.
     pub sums: Sums,
+    /// Parts of the table whose sums say nothing: a split of a bucket has left a row's entry in two of them.
+    twofold: BTreeSet<usize>,
     /// Second entries of one row, in a B-tree, where none may be.
     pub doubles: Vec<(ItemPointer, Place)>,
     /// How many of those there are.
@@ -67,6 +70,7 @@ impl<'h> Entries<'h> {
             of_live: 0,
             all: 0,
             sums: no_sums(),
+            twofold: BTreeSet::new(),
             doubles: Vec::new(),
             double_count: 0,
         }
@@ -85,6 +89,10 @@ impl<'h> Entries<'h> {
             let _ = btree_entries(page, |item, tuple, end, tid| {
                 self.btree_entry(at, item, tuple, end, tid);
             });
+            return;
+        }
+        if am == AccessMethod::Hash {
+            let _ = hash_entries(page, |_, code, tid| self.hash_entry(code, tid));
             return;
         }
         let _ = heap_tids(page, am, |_, tid| {
@@ -114,17 +122,47 @@ impl<'h> Entries<'h> {
                 self.doubles.push((tid, at.at_item(item)));
             }
         }
+        self.sum_up(bit, tid, |keys| keys.of_tuple(tuple, end));
+    }
+
+    /// Until a split's clean-up, entries that have moved are in the old bucket and in the new one
+    /// (`_hash_splitbucket`, `access/hash/hashpage.c`).
+    fn hash_entry(&mut self, code: u32, tid: ItemPointer) {
+        self.all += 1;
+        let Some(bit) = self.expected.rows.find(tid) else {
+            return;
+        };
+        self.of_live += 1;
+        if self.expected.seen.add(bit) {
+            self.sum_up(bit, tid, |_| u64::from(code));
+        } else if let Some(keys) = &self.expected.keys {
+            self.twofold.insert(part_of(tid.block, keys.blocks_per_part));
+        }
+    }
+
+    /// Adds an entry's key to its part's sum.
+    fn sum_up(&mut self, bit: u32, tid: ItemPointer, key: impl FnOnce(&KeyMatch<'_>) -> u64) {
         let Some(keys) = &self.expected.keys else {
             return;
         };
         if keys.keyless.contains(&bit) {
             return;
         }
-        let number = keys.number(tuple, end, tid);
+        let number = with_row(key(keys), tid);
         let part = part_of(tid.block, keys.blocks_per_part);
         if let Some(sum) = self.sums.get_mut(part) {
             *sum = sum.wrapping_add(number);
         }
+    }
+
+    /// The parts of the table of which some entry may have another key than its row.
+    #[must_use]
+    pub fn differing(&self, rows: &Sums) -> Vec<usize> {
+        let pairs = rows.iter().zip(self.sums.iter()).enumerate();
+        pairs
+            .filter(|(part, (a, b))| a != b || self.twofold.contains(part))
+            .map(|(part, _)| part)
+            .collect()
     }
 
     /// Takes over the entries of a later piece.
@@ -134,6 +172,7 @@ impl<'h> Entries<'h> {
         for (sum, more) in self.sums.iter_mut().zip(later.sums.iter()) {
             *sum = sum.wrapping_add(*more);
         }
+        self.twofold.extend(later.twofold);
         self.double_count += later.double_count;
         let room = MAX_DOUBLES.saturating_sub(self.doubles.len());
         self.doubles.extend(later.doubles.into_iter().take(room));
@@ -141,22 +180,12 @@ impl<'h> Entries<'h> {
 }
 
 impl KeyMatch<'_> {
-    /// An entry with its row, as a number. An entry that cannot be taken apart is equal to none.
+    /// The key of a B-tree's entry, as a number. An entry that cannot be taken apart is equal to none.
     #[must_use]
-    pub fn number(&self, tuple: &IndexTuple<'_>, end: usize, tid: ItemPointer) -> u64 {
+    pub fn of_tuple(&self, tuple: &IndexTuple<'_>, end: usize) -> u64 {
         let key = self.columns.of_entry(self.key, tuple, self.shapes, end);
-        with_row(key.unwrap_or(!0), tid)
+        key.unwrap_or(!0)
     }
-}
-
-/// The parts of a table whose sums differ.
-#[must_use]
-pub fn differing(rows: &Sums, entries: &Sums) -> Vec<usize> {
-    let pairs = rows.iter().zip(entries.iter()).enumerate();
-    pairs
-        .filter(|(_, (a, b))| a != b)
-        .map(|(part, _)| part)
-        .collect()
 }
 
 /// Whether a block of the table is in one of these parts.

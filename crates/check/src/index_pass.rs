@@ -46,12 +46,13 @@ impl<'a> DatabasePass<'a> {
         let shape = self.shape(target.relation);
         let columns = shape.known.then_some(shape.columns.attributes());
         let keys = against.as_ref().and_then(|a| {
-            let key = a.plan.indexes.get(a.number)?.key.as_ref()?;
+            let planned = a.plan.indexes.get(a.number)?;
+            let key = planned.key.as_ref().filter(|_| planned.incomparable.is_none())?;
             let rows = a.rows.indexes.get(a.number)?;
             Some(KeyMatch {
                 columns: &a.plan.columns,
                 key,
-                shapes: columns.filter(|_| am == AccessMethod::Btree)?,
+                shapes: columns?,
                 keyless: &rows.keyless,
                 blocks_per_part: a.plan.blocks_per_part(),
             })

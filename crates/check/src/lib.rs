@@ -21,6 +21,7 @@ mod control;
 mod databases;
 mod evidence;
 pub mod finding;
+mod hash_functions;
 mod heap;
 mod heap_against_index;
 mod heap_summary;

@@ -42,6 +42,8 @@ pub struct RowPlan<'a> {
 pub struct PlannedIndex {
     /// Its columns, if entries can be compared with rows by them.
     pub key: Option<IndexKey>,
+    /// Why its keys are not compared nevertheless: they only say which rows are NULL.
+    pub incomparable: Option<String>,
     /// Rows whose key is NULL have no entry (hash).
     pub skips_null: bool,
 }
@@ -275,7 +277,7 @@ impl<'a> RowFold<'a> {
         }
     }
 
-    /// Calls `f` for each live row of a page, with its root and, for each planned index, its key with the root.
+    /// Calls `f` for each live row of a page, with its root and, for each planned index, its key.
     pub fn each_row(&mut self, page: &Page<'_>, mut f: impl FnMut(ItemPointer, &[Option<u64>])) {
         let plan = self.plan;
         self.find_roots(page);
@@ -286,8 +288,7 @@ impl<'a> RowFold<'a> {
                 .indexes
                 .iter()
                 .map(|index| {
-                    let key = index.key.as_ref()?.of_values(&self.values)?;
-                    Some(with_row(key, root))
+                    index.key.as_ref()?.of_values(&self.values)
                 })
                 .collect();
             f(root, &keys);
@@ -347,6 +348,10 @@ impl<'a> RowFold<'a> {
             let Some(key) = &index.key else { continue };
             if index.skips_null && key.begins_with_null(&self.values) {
                 set(&mut rows.absent, bit);
+                continue;
+            }
+            if index.incomparable.is_some() {
+                continue;
             }
             match key.of_values(&self.values) {
                 Some(number) => {

@@ -4,19 +4,23 @@
 //! value compressed or not, and a `name` may have become a C string (`index_form_tuple`,
 //! `access/common/indextuple.c`; `bt_normalize_tuple`, `contrib/amcheck/verify_nbtree.c`). So values are
 //! compared by their content. What lies in a TOAST table is not looked at: such a row has no key here.
+//!
+//! A hash index keeps only the hash code of its column (`_hash_form_tuple` before 10, since then
+//! `_hash_convert_tuple`, `access/hash/hashutil.c`): that is the number of its keys.
 
 use pgfsck_catalog::{Attribute, IndexColumn};
 use pgfsck_format::access::tuple::IndexTuple;
 use pgfsck_format::attribute::{AttributeShape, CSTRING, Datum};
+use pgfsck_format::datum::hash_code::hash_code;
 use pgfsck_format::heap::HeapTupleHeader;
 use pgfsck_format::varlena::{TOAST_POINTER_BYTES, VARHDRSZ, Varlena};
-use pgfsck_format::{ClusterFormat, ItemPointer, Oid};
+use pgfsck_format::{ByteOrder, ClusterFormat, ItemPointer, Oid};
 use std::ops::Range;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// `NAMEOID`.
 const NAME: Oid = Oid(19);
-/// The longest value that is decompressed to be compared: more does not fit in an index by any method.
+/// The longest value that is decompressed to be compared: more does not fit in an index by any method but hash.
 const MAX_VALUE_BYTES: usize = 1 << 20;
 /// `ObjectIdAttributeNumber` before 12: the OID in the tuple's header.
 const OID_ATTNUM: i16 = -2;
@@ -34,6 +38,17 @@ struct Wanted {
     is_name: bool,
     /// A row that is older than the column has another value than NULL.
     has_missing: bool,
+    /// Its number is its hash code, as a value of this built-in type.
+    hashed_as: Option<Oid>,
+}
+
+/// What an index has of its columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Their values.
+    Values,
+    /// The hash code of the only one, as a value of this built-in type.
+    HashCode(Oid),
 }
 
 /// The columns of a table that its indexes hold, and which of them each index does.
@@ -48,20 +63,33 @@ pub struct KeyColumns {
 #[derive(Debug, Clone)]
 pub struct IndexKey {
     columns: Vec<usize>,
+    /// The key is the hash code itself.
+    is_code: bool,
 }
 
 impl KeyColumns {
     /// Takes up an index's columns; `None` if one is an expression or unknown.
-    pub fn add(&mut self, table: &[Attribute], columns: &[IndexColumn]) -> Option<IndexKey> {
+    pub fn add(
+        &mut self,
+        table: &[Attribute],
+        columns: &[IndexColumn],
+        kept: Kept,
+    ) -> Option<IndexKey> {
         if columns.is_empty() {
             return None;
         }
+        let hashed_as = match kept {
+            Kept::HashCode(type_oid) if columns.len() == 1 => Some(type_oid),
+            Kept::HashCode(_) => return None,
+            Kept::Values => None,
+        };
         let places = columns.iter().map(|column| {
             if column.attnum == OID_ATTNUM {
                 return Some(Wanted {
                     index: OID_COLUMN,
                     is_name: false,
                     has_missing: false,
+                    hashed_as,
                 });
             }
             let index = usize::try_from(column.attnum).ok()?.checked_sub(1)?;
@@ -70,13 +98,15 @@ impl KeyColumns {
                 index,
                 is_name: attribute.typid == NAME,
                 has_missing: attribute.has_missing(),
+                hashed_as,
             })
         });
         let places: Vec<Wanted> = places.collect::<Option<_>>()?;
         let columns = places
             .into_iter()
             .map(|place| {
-                let known = self.wanted.iter().position(|w| w.index == place.index);
+                let same = |w: &Wanted| (w.index, w.hashed_as) == (place.index, place.hashed_as);
+                let known = self.wanted.iter().position(same);
                 known.unwrap_or_else(|| {
                     self.reach = self.reach.max(place.index.wrapping_add(1));
                     self.wanted.push(place);
@@ -84,7 +114,8 @@ impl KeyColumns {
                 })
             })
             .collect();
-        Some(IndexKey { columns })
+        let is_code = hashed_as.is_some();
+        Some(IndexKey { columns, is_code })
     }
 
     /// Whether no index needs any value.
@@ -108,7 +139,9 @@ impl KeyColumns {
             if place.index == OID_COLUMN {
                 // As an index has it: in the cluster's byte order.
                 let bytes = |oid: Oid| fmt.order.u32(oid.0.to_ne_bytes()).to_ne_bytes();
-                *number = tuple.oid().map(|oid| xxh3_64(&bytes(oid)));
+                *number = tuple
+                    .oid()
+                    .and_then(|oid| place.number(&bytes(oid), fmt.order));
             }
         }
         let shapes = shapes.get(..self.reach).unwrap_or(shapes);
@@ -121,7 +154,7 @@ impl KeyColumns {
                 if place.index == index {
                     *number = match datum {
                         Datum::Missing if place.has_missing => None,
-                        _ => content(&datum, place.is_name),
+                        _ => of_datum(&datum, |bytes| place.number(bytes, fmt.order)),
                     };
                 }
             }
@@ -152,7 +185,9 @@ impl KeyColumns {
             let place = self.wanted.get(*columns.next()?)?;
             let len = shapes.get(index)?.len;
             has_varwidth |= len < 0 && datum != Datum::Null;
-            number = joined(number, content(&datum, place.is_name || len == CSTRING)?);
+            let is_name = place.is_name || len == CSTRING;
+            let column = of_datum(&datum, |bytes| Some(of_content(bytes, is_name)));
+            number = joined(number, column?);
         }
         padded &= is_zero(tuple, walk.offset()..end.min(tuple.size()));
         let formed = padded && has_varwidth == tuple.has_varwidth();
@@ -164,6 +199,9 @@ impl IndexKey {
     /// The number of a row's key, from the numbers of its values; `None` if one of them lies elsewhere.
     #[must_use]
     pub fn of_values(&self, values: &[Option<u64>]) -> Option<u64> {
+        if self.is_code {
+            return *values.get(*self.columns.first()?)?;
+        }
         self.columns.iter().try_fold(0, |number, &column| {
             Some(joined(number, (*values.get(column)?)?))
         })
@@ -208,21 +246,35 @@ fn joined(before: u64, column: u64) -> u64 {
     (before.rotate_left(23) ^ column).wrapping_mul(0x9FB2_1C65_1E98_DF25)
 }
 
-/// The number of a value; `None` if it lies elsewhere or cannot be decompressed.
-fn content(datum: &Datum<'_>, is_name: bool) -> Option<u64> {
-    let bytes = match datum {
-        Datum::Null | Datum::Missing => return Some(NULL),
-        Datum::Fixed(bytes) | Datum::CString(bytes) => *bytes,
-        Datum::Varlena(Varlena::Short(bytes) | Varlena::Plain(bytes)) => *bytes,
-        Datum::Varlena(Varlena::External(_)) => return None,
+/// The number of a value by that of its content; `None` if it lies elsewhere or cannot be decompressed.
+fn of_datum(datum: &Datum<'_>, number: impl Fn(&[u8]) -> Option<u64>) -> Option<u64> {
+    match datum {
+        Datum::Null | Datum::Missing => Some(NULL),
+        Datum::Fixed(bytes) | Datum::CString(bytes) => number(bytes),
+        Datum::Varlena(Varlena::Short(bytes) | Varlena::Plain(bytes)) => number(bytes),
+        Datum::Varlena(Varlena::External(_)) => None,
         Datum::Varlena(v @ Varlena::Compressed(_)) => {
-            return v.detoast_inline(MAX_VALUE_BYTES).ok().map(|b| xxh3_64(&b));
+            number(&v.detoast_inline(MAX_VALUE_BYTES).ok()?)
         }
-    };
+    }
+}
+
+/// The number of a value's content; a name ends at its first NUL.
+fn of_content(bytes: &[u8], is_name: bool) -> u64 {
     let end = if is_name {
         bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len())
     } else {
         bytes.len()
     };
-    Some(xxh3_64(bytes.get(..end).unwrap_or(bytes)))
+    xxh3_64(bytes.get(..end).unwrap_or(bytes))
+}
+
+impl Wanted {
+    /// The number of a value in a row, from its content; `None` for a value whose hash code is not known.
+    fn number(&self, content: &[u8], order: ByteOrder) -> Option<u64> {
+        match self.hashed_as {
+            Some(type_oid) => hash_code(type_oid, content, order).map(u64::from),
+            None => Some(of_content(content, self.is_name)),
+        }
+    }
 }

@@ -31,7 +31,7 @@ use crate::sequence::SEQUENCE_MAGIC;
 use tuple::IndexTuple;
 
 pub use links::{BlockLink, LinkKind, block_links};
-pub use tids::{btree_entries, heap_tids};
+pub use tids::{btree_entries, hash_entries, heap_tids};
 
 /// A built-in index access method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -29,15 +29,7 @@ pub fn heap_tids(
     }
     match am {
         AccessMethod::Btree => btree_entries(page, |number, _, _, tid| f(number, tid)),
-        AccessMethod::Hash => {
-            if hash::HashOpaque::decode(page).holds_tuples() {
-                live_tuples(page, |number, tuple| {
-                    f(number, tuple.tid());
-                    Ok(())
-                })?;
-            }
-            Ok(())
-        }
+        AccessMethod::Hash => hash_entries(page, |number, _, tid| f(number, tid)),
         AccessMethod::Gist => {
             let opaque = gist::GistOpaque::decode(page);
             if opaque.is_leaf() && !opaque.is_deleted() {
@@ -94,6 +86,25 @@ pub fn btree_entries<'p>(
             }
             btree::TupleKind::Pivot { .. } => {}
         }
+        Ok(())
+    })
+}
+
+/// Yields every entry of a page of a hash index: line pointer, hash code, heap TID. What [`heap_tids`] passes
+/// over is passed over here. An entry without room for a hash code has 0 as such.
+///
+/// # Errors
+/// As [`heap_tids`].
+pub fn hash_entries(
+    page: &Page<'_>,
+    mut f: impl FnMut(OffsetNumber, u32, ItemPointer),
+) -> Result<(), DecodeError> {
+    if !hash::HashOpaque::decode(page).holds_tuples() {
+        return Ok(());
+    }
+    live_tuples(page, |number, tuple| {
+        let code = hash::hash_code(&tuple, page).unwrap_or(0);
+        f(number, code, tuple.tid());
         Ok(())
     })
 }

@@ -184,8 +184,8 @@ fn timetz(bytes: &[u8], order: ByteOrder) -> Option<(i128, i32)> {
     Some((i128::from(time) + i128::from(zone) * 1_000_000, zone))
 }
 
-/// `Interval`: microseconds, days, months.
-fn interval(bytes: &[u8], order: ByteOrder) -> Option<i128> {
+/// `Interval`: microseconds, days, months; as `interval_cmp_value` counts them, in microseconds.
+pub(super) fn interval(bytes: &[u8], order: ByteOrder) -> Option<i128> {
     const DAY: i128 = 86_400_000_000;
     let time = raw::u64(bytes, 0, order)?.cast_signed();
     let days = raw::u32(bytes, 8, order)?.cast_signed();

@@ -5,6 +5,7 @@
 //! Bob Jenkins' lookup3, whose words are native: a cluster's byte order decides the codes of texts. They are
 //! the same in all majors from 10 on.
 
+use super::compare::interval;
 use super::numeric;
 use crate::bytes::ByteOrder;
 use crate::ids::Oid;
@@ -130,6 +131,16 @@ pub fn hash_code(type_oid: Oid, value: &[u8], order: ByteOrder) -> Option<u32> {
         // float4, float8
         700 => hash_f64(f64::from(f32::from_bits(raw::u32(value, 0, order)?)), order),
         701 => hash_f64(f64::from_bits(raw::u64(value, 0, order)?), order),
+        // tid: its six bytes as they are.
+        27 => bytes(fixed(6)?),
+        // timetz: the time and the zone.
+        1266 => Some(hash_i64(raw::u64(value, 0, order)?) ^ hash_u32(raw::u32(value, 8, order)?)),
+        // interval: the lower half of its length, months of 30 days.
+        1186 => {
+            let length = u128::from_ne_bytes(interval(value, order)?.to_ne_bytes());
+            let low = u64::try_from(length & u128::from(u64::MAX)).ok()?;
+            Some(hash_i64(low))
+        }
         // macaddr, macaddr8, uuid
         829 => bytes(fixed(6)?),
         774 => bytes(fixed(8)?),
