@@ -29,6 +29,7 @@ pub fn hashed_type(opclass: &str) -> Option<Hashed> {
         // An enum is hashed by its label's OID (`hashenum`).
         "oid_ops" | "enum_ops" => as_type(26),
         "tid_ops" => as_type(27),
+        "oidvector_ops" => as_type(30),
         "xid_ops" => as_type(28),
         "cid_ops" => as_type(29),
         "float4_ops" => as_type(700),

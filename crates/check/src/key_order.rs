@@ -8,7 +8,7 @@ mod plan;
 mod tuple;
 
 pub use gin::{GinKey, GinOrder};
-pub use plan::Undecided;
+pub use plan::{Undecided, minmax_order};
 pub use tuple::KeyTuple;
 
 use pgfsck_format::access::tuple::IndexTuple;

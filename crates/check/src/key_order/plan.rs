@@ -78,6 +78,26 @@ impl KeyOrder {
     }
 }
 
+/// The order by which a column of a BRIN index has its least and greatest values, if its operator class is one of
+/// minmax: these compare as the B-tree's of the same type (`minmax_get_strategy_procinfo`,
+/// `access/brin/brin_minmax.c`). The outer `None`: it is of another kind.
+#[must_use]
+pub fn minmax_order(
+    attribute: &Attribute,
+    column: &IndexColumn,
+    shape: AttributeShape,
+    attributes: &Attributes,
+    types: &KeyTypes,
+) -> Option<Result<Order, Undecided>> {
+    let class = types.brin_opclass(column.opclass)?;
+    let name = format!("{}_ops", class.strip_suffix("_minmax_ops")?);
+    Some(match named(&name, attribute, column, shape, attributes, types) {
+        Comparison::Known(order) => Ok(order),
+        Comparison::Undecided(why) => Err(why),
+        Comparison::Enum(_) => Err(Undecided::OperatorClass(column.opclass)),
+    })
+}
+
 /// The comparison of one column.
 fn comparison(
     attribute: &Attribute,
@@ -86,9 +106,21 @@ fn comparison(
     attributes: &Attributes,
     types: &KeyTypes,
 ) -> Comparison {
-    let Some(name) = types.opclass(column.opclass) else {
-        return Comparison::Undecided(Undecided::OperatorClass(column.opclass));
-    };
+    match types.opclass(column.opclass) {
+        Some(name) => named(name, attribute, column, shape, attributes, types),
+        None => Comparison::Undecided(Undecided::OperatorClass(column.opclass)),
+    }
+}
+
+/// The comparison of a B-tree's operator class of this name in pg_catalog.
+fn named(
+    name: &str,
+    attribute: &Attribute,
+    column: &IndexColumn,
+    shape: AttributeShape,
+    attributes: &Attributes,
+    types: &KeyTypes,
+) -> Comparison {
     let text = |order| {
         if types.is_bytewise(column.collation) {
             Comparison::Known(order)

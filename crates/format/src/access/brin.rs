@@ -18,9 +18,15 @@
 //! | 0 | 4 | `bt_blkno` | first heap block of its range |
 //! | 4 | 1 | `bt_info` | 0x1F where the summary starts, 0x20 empty range (16+), 0x40 placeholder, 0x80 has nulls |
 //!
+//! With nulls, a bitmap follows at byte 5: a bit for each index column whose values are all NULL, then one for
+//! each that has NULLs; 1 says that it is so, unlike in other tuples (`brin_form_tuple`,
+//! `access/brin/brin_tuple.c`). The summary has the values that the operator class keeps of each column that is
+//! not all NULL, one after the other, as a heap tuple would: for minmax the least and the greatest.
+//!
 //! BRIN has no TIDs of heap tuples. A range without a tuple has not been summarised, which is legal.
 
 use super::tuple::{TID_BYTES, Tids};
+use crate::attribute::{AttributeShape, Attributes};
 use crate::cluster::ClusterFormat;
 use crate::error::DecodeError;
 use crate::ids::BlockNumber;
@@ -182,6 +188,21 @@ impl<'a> BrinTuple<'a> {
         self.bytes.get(self.data_offset()..).unwrap_or_default()
     }
 
+    /// `bv_allnulls`: whether the range has no value of the index column with this number, from 0, that is not
+    /// NULL; of an empty range this is so for all.
+    #[must_use]
+    pub fn is_all_nulls(&self, column: usize) -> bool {
+        let bit = || self.bytes.get(5 + column / 8).map(|b| b >> (column % 8) & 1);
+        self.is_empty_range() || self.has_nulls() && bit() == Some(1)
+    }
+
+    /// The values that it keeps, in order, by the shapes of those columns that are not all NULL.
+    #[must_use]
+    pub fn values<'s>(&self, shapes: &'s [AttributeShape], fmt: ClusterFormat) -> Attributes<'a, 's> {
+        let (data, at) = (self.data(), self.data_offset());
+        Attributes::new(shapes, shapes.len(), None, data, at, fmt)
+    }
+
     /// `BrinTupleIsEmptyRange` (16+).
     #[must_use]
     pub fn is_empty_range(&self) -> bool {
@@ -204,6 +225,7 @@ impl<'a> BrinTuple<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attribute::Datum;
     use crate::bytes::ByteOrder;
     use crate::layouts::Major;
     use crate::page::tests::{any_format, format};
@@ -221,7 +243,31 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_summary_of_two_columns_of_which_one_is_all_null() {
+        let fmt = format(Major::V17, ByteOrder::Little, 8, 8192);
+        // Block 4, data at byte 8, nulls; the first column is all NULL, the second has some.
+        let mut bytes = vec![4, 0, 0, 0, 0x88, 0b1001, 0, 0];
+        bytes.extend(7i32.to_le_bytes());
+        bytes.extend(9i32.to_le_bytes());
+        let tuple = BrinTuple::decode(&bytes, fmt).unwrap();
+        assert!(tuple.is_all_nulls(0) && !tuple.is_all_nulls(1));
+        let shapes = [AttributeShape { len: 4, align: 4 }; 2];
+        let values: Vec<_> = tuple.values(&shapes, fmt).map(|v| v.unwrap().1).collect();
+        assert_eq!(values, [Datum::Fixed(&[7, 0, 0, 0]), Datum::Fixed(&[9, 0, 0, 0])]);
+        bytes[4] = 0xA8;
+        assert!(BrinTuple::decode(&bytes, fmt).unwrap().is_all_nulls(1), "an empty range");
+    }
+
     proptest! {
+        #[test]
+        fn summaries_never_panic(bytes: Vec<u8>, fmt in any_format(), column in 0usize..40) {
+            if let Ok(tuple) = BrinTuple::decode(&bytes, fmt) {
+                let _ = tuple.is_all_nulls(column);
+                let _ = tuple.values(&[AttributeShape { len: -1, align: 4 }; 2], fmt).count();
+            }
+        }
+
         #[test]
         fn ranges_round_trip(fmt in any_format(), heap: u32, per_range in 0u32..200) {
             let meta = BrinMeta {

@@ -133,6 +133,12 @@ pub fn hash_code(type_oid: Oid, value: &[u8], order: ByteOrder) -> Option<u32> {
         701 => hash_f64(f64::from_bits(raw::u64(value, 0, order)?), order),
         // tid: its six bytes as they are.
         27 => bytes(fixed(6)?),
+        // oidvector: its OIDs, of which `dim1` says how many.
+        30 => {
+            let count = usize::try_from(raw::u32(value, 12, order)?).ok()?;
+            let end = count.checked_mul(4)?.checked_add(20)?;
+            bytes(value.get(20..end)?)
+        }
         // timetz: the time and the zone.
         1266 => Some(hash_i64(raw::u64(value, 0, order)?) ^ hash_u32(raw::u32(value, 8, order)?)),
         // interval: the lower half of its length, months of 30 days.
@@ -183,6 +189,7 @@ mod tests {
             (26, &4_000_000_000u32.to_le_bytes(), -739_285_521),
             (700, &1.5f32.to_le_bytes(), 630_860_146),
             (701, &(-2.25f64).to_le_bytes(), 1_232_036_769),
+            (27, &[0, 0, 7, 0, 3, 0], 348_688_352),
             (701, &(-0.0f64).to_le_bytes(), 0),
             (829, &[8, 0, 0x2b, 1, 2, 3], 294_987_870),
             (869, &[2, 8, 10, 1, 2, 3], 1_966_931_979),
@@ -201,6 +208,23 @@ mod tests {
             let code = hash_code(Oid(*oid), value, le).map(u32::cast_signed);
             assert_eq!(code, Some(*expect), "type {oid}, value {value:?}");
         }
+        let words = |first: i64, rest: &[i32]| {
+            let mut v = first.to_le_bytes().to_vec();
+            rest.iter().for_each(|n| v.extend(n.to_le_bytes()));
+            v
+        };
+        // 01:02:03+04; -1 day 2 hours 3 months; 1 2 3, after its five numbers as an array.
+        let timetz = words(3_723_000_000, &[-14_400]);
+        let interval = words(7_200_000_000, &[-1, 3]);
+        let vector = words(1, &[26, 3, 0, 1, 2, 3]);
+        for (oid, value, expect) in [
+            (1266, timetz, 1_821_212_323),
+            (1186, interval, -560_680_111),
+            (30, vector, 1_738_594_973),
+        ] {
+            let code = hash_code(Oid(oid), &value, le).map(u32::cast_signed);
+            assert_eq!(code, Some(expect), "type {oid}");
+        }
         let mut uuid = [0u8; 16];
         (0u8..16).for_each(|i| uuid[usize::from(i)] = i * 0x11);
         assert_eq!(hash_code(Oid(2950), &uuid, le), Some(776_152_245));
@@ -213,7 +237,7 @@ mod tests {
         fn never_panics(oid in 0u32..6000, value: Vec<u8>, big: bool) {
             let order = if big { ByteOrder::Big } else { ByteOrder::Little };
             let _ = hash_code(Oid(oid), &value, order);
-            for oid in [1700, 1042, 19, 869, 20] {
+            for oid in [1700, 1042, 19, 869, 20, 27, 30, 1186, 1266] {
                 let _ = hash_code(Oid(oid), &value, order);
             }
         }
