@@ -1013,11 +1013,11 @@ pub static INDEX_UNIQUE_VIOLATED: Problem = Problem {
 pub static INDEX_ENTRY_INVALID: Problem = Problem {
     name: "index.entry-invalid",
     severity: Severity::Error,
-    meaning: "An index's entry has another key than the row it leads to, or a row has two entries in a B-tree: queries find a row that they did not ask for, or find one twice.",
-    checked: "At level deep, for B-trees on plain columns: the keys of the entries of all live rows against the columns of those rows, by their content. Rows with a key in the TOAST table, and expressions, are not compared, and the coverage says so.",
-    innocent: "None: HOT updates leave the indexed columns as they are.",
+    meaning: "An index's entry has another key than the row it leads to, a row has two entries in a B-tree, or a BRIN index's summary of a range does not cover a row in it: queries find a row that they did not ask for, find one twice, or miss one.",
+    checked: "At level deep, for indexes on plain columns: the keys of a B-tree's entries of all live rows against the columns of those rows, by their content; the hash codes of a hash index's entries, computed anew from the rows for most built-in types; and the least and greatest values that BRIN's minmax operator classes keep of a range against its live rows. Rows with a key in the TOAST table, expressions, and types and collations whose hash codes or order do not follow from the bytes, are not compared, and the coverage says so.",
+    innocent: "None: HOT updates leave the indexed columns as they are, or widen BRIN's summaries. A summary that is wider than its rows, a range without one, and entries that the split of a hash bucket has not removed yet, are not reported; nor is a BRIN summary that knows of no NULL where there is one, which servers before May 2023 left behind.",
     advice: "REINDEX rebuilds the index from the table; but first find out which of the two is right.",
-    source: "heapallindexed and bt_normalize_tuple, contrib/amcheck/verify_nbtree.c; 9.6-19",
+    source: "heapallindexed and bt_normalize_tuple, contrib/amcheck/verify_nbtree.c; access/hash/hashfunc.c; brininsert, access/brin/brin.c, and access/brin/brin_minmax.c; 9.6-19",
 };
 
 /// `index.link-invalid`.

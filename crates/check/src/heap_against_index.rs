@@ -1,21 +1,23 @@
 //! A table against its indexes (`--deep`): the plan before the table is scanned, the verdict after each index.
 
+use crate::brin_ranges::{RangeColumn, RangePlan};
 use crate::codes;
 use crate::finding::{Finding, Place};
+use crate::hash_functions::{Hashed, hashed_type};
 use crate::heap::HeapShape;
 use crate::held::Held;
-use crate::hash_functions::{Hashed, hashed_type};
 use crate::index_entries::{Entries, KeyMatch, in_parts};
 use crate::index_tree::btree::BtreeTree;
+use crate::key_order::minmax_order;
 use crate::live_rows::{LiveRows, PlannedIndex, RowFold, RowPlan, Seen};
 use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
 use crate::row_keys::{Kept, KeyColumns};
 use crate::scan::{ForkFiles, PageCheck, scan};
 use crate::sink::{Silent, Sink};
+use pgfsck_catalog::{Attribute, IndexInfo};
 use pgfsck_format::access::{AccessMethod, PageKind, btree_entries, hash_entries};
 use pgfsck_format::page::Page;
-use pgfsck_catalog::IndexInfo;
 use pgfsck_format::{BlockNumber, ForkNumber, ItemPointer, Oid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -59,10 +61,19 @@ impl<'a> DatabasePass<'a> {
             shapes: shape.columns.attributes(),
             columns: KeyColumns::default(),
             indexes: Vec::new(),
+            ranges: Vec::new(),
             blocks: table.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks),
         };
         let mut numbers = Vec::new();
         for index in indexes {
+            if self.access_method(index.relation) == Some(AccessMethod::Brin) {
+                match self.plan_ranges(index, columns) {
+                    Ok(ranges) => plan.ranges.push(ranges),
+                    Err(why) => index.proof.undecided(Fact::Ranges, why),
+                }
+                numbers.push(None);
+                continue;
+            }
             let planned = match self.cannot_hold(index) {
                 Some(why) => Err(why),
                 None => {
@@ -100,7 +111,113 @@ impl<'a> DatabasePass<'a> {
                 }
             });
         }
-        (!plan.indexes.is_empty()).then_some((plan, numbers))
+        let is_empty = plan.indexes.is_empty() && plan.ranges.is_empty();
+        (!is_empty).then_some((plan, numbers))
+    }
+
+    /// The summaries of a BRIN index, as far as rows can be held against them; or why they cannot.
+    fn plan_ranges(
+        &self,
+        index: &Target<'a>,
+        table: Option<&[Attribute]>,
+    ) -> Result<RangePlan, String> {
+        if let Some(why) = self.cannot_hold(index) {
+            return Err(why.to_owned());
+        }
+        let lost = "its columns are not known";
+        let info = self.catalog.index(index.relation.oid).ok_or(lost)?;
+        let list = self.attributes.all_of(index.relation).ok_or(lost)?;
+        if !self.shape(index.relation).known || table.is_none() {
+            return Err(lost.to_owned());
+        }
+        let (mut columns, mut why) = (Vec::new(), None);
+        for (number, (attribute, column)) in (1..).zip(list.iter().zip(info.columns)) {
+            let shape = attribute.shape(self.cx.fmt).ok_or(lost)?;
+            let order = minmax_order(attribute, column, shape, self.attributes, self.key_types);
+            let Some(order) = order else {
+                let what = format!(
+                    "key column {number} and what follows it: operator class {} does not keep the least and the greatest value",
+                    column.opclass
+                );
+                why.get_or_insert(what);
+                break;
+            };
+            let place = usize::try_from(column.attnum).ok();
+            let compared = match (order, place.and_then(|n| n.checked_sub(1))) {
+                (Ok(order), Some(place)) => Some((place, order)),
+                (Err(undecided), _) => {
+                    why.get_or_insert(format!("key column {number}: {undecided}"));
+                    None
+                }
+                (Ok(_), None) => {
+                    why.get_or_insert(format!("key column {number}: it is an expression"));
+                    None
+                }
+            };
+            columns.push(RangeColumn { shape, compared });
+        }
+        if let Some(why) = why.take_if(|_| columns.iter().all(|c| c.compared.is_none())) {
+            return Err(why);
+        }
+        let files = self
+            .files(index, ForkNumber::Main)
+            .ok_or("it has no file")?;
+        Ok(RangePlan::read(
+            &self.cx,
+            &files,
+            index.relation.oid,
+            columns,
+            why,
+        )?)
+    }
+
+    /// The verdict on the summaries of a BRIN index; `whole`: nothing is wrong with its pages.
+    pub(crate) fn judge_ranges(
+        &self,
+        index: &Target<'a>,
+        files: &ForkFiles<'_>,
+        rows: &RowFold<'_>,
+        whole: bool,
+    ) {
+        let plans = rows.plan().ranges.iter().zip(&rows.ranges);
+        let mut plans = plans.filter(|(plan, _)| plan.index == index.relation.oid);
+        let Some((plan, fold)) = plans.next() else {
+            return;
+        };
+        if !whole {
+            let why = "some of the index's pages are lost, or contradict each other";
+            index.proof.undecided(Fact::Ranges, why);
+            return;
+        }
+        let unknown = (fold.undecided > 0)
+            .then(|| format!("{} rows have a value that lies elsewhere", fold.undecided))
+            .or_else(|| {
+                let open = rows.open;
+                (open > 0).then(|| format!("of {open} rows it is not known whether they are live"))
+            });
+        index
+            .proof
+            .say(Fact::Ranges, plan.incomparable.clone().or(unknown));
+        for (number, offence) in &fold.offences {
+            let Some(summary) = plan.summaries.get(*number) else {
+                continue;
+            };
+            let place = files.place_of_block(&index.place, summary.block, self.cx.fmt);
+            let last = summary.start.0.saturating_add(plan.pages_per_range - 1);
+            let what = format!(
+                "the summary of blocks {} to {last} does not cover column {} of row {}",
+                summary.start, offence.column, offence.row
+            );
+            let finding = Finding::new(
+                &codes::INDEX_ENTRY_INVALID,
+                place.at_item(summary.item),
+                what,
+            );
+            self.cx
+                .sink
+                .report(finding.values(&offence.have, &offence.expect));
+        }
+        self.count_unlisted(fold.more);
     }
 
     /// As a value of which built-in type a hash index hashes its column, or why that is not known.
@@ -133,8 +250,6 @@ impl<'a> DatabasePass<'a> {
             Some("it is not valid, so that rows may lack entries")
         } else if info.has_predicate() {
             Some("it is a partial index, and its predicate cannot be evaluated")
-        } else if am == AccessMethod::Brin {
-            Some("BRIN has no entries for rows")
         } else {
             None
         }
@@ -190,13 +305,15 @@ impl<'a> DatabasePass<'a> {
             return;
         };
         if rows.given_up {
-            let why = "too many rows have their key in the TOAST table, or one that cannot be compared";
+            let why =
+                "too many rows have their key in the TOAST table, or one that cannot be compared";
             index.proof.undecided(Fact::Keys, why);
             return;
         }
         let keyless = rows.keyless.len();
-        let why = (keyless > 0)
-            .then(|| format!("{keyless} rows have a key that lies elsewhere or cannot be compared"));
+        let why = (keyless > 0).then(|| {
+            format!("{keyless} rows have a key that lies elsewhere or cannot be compared")
+        });
         index.proof.say(Fact::Keys, why);
         let parts = entries.differing(&rows.sums);
         if !parts.is_empty() {
@@ -284,10 +401,17 @@ impl<'a> DatabasePass<'a> {
         });
         let listed = again.wrong.len() as u64;
         again.wrong.into_iter().for_each(|f| self.cx.sink.report(f));
+        self.count_unlisted(again.count - listed);
+    }
+
+    /// Entries that are wrong and not listed.
+    fn count_unlisted(&self, count: u64) {
         let problem = &codes::INDEX_ENTRY_INVALID;
-        self.cx
-            .sink
-            .count_unlisted(problem, problem.severity, again.count - listed);
+        if count > 0 {
+            self.cx
+                .sink
+                .count_unlisted(problem, problem.severity, count);
+        }
     }
 }
 
@@ -341,7 +465,13 @@ impl PageCheck for EntriesAgain<'_> {
                     if self.other_key(tid, own).is_some() {
                         let what = "the entry's key is not that of row";
                         let have = || format!("a key of the bytes {}", hex(tuple.key(end)));
-                        self.found(what, at.at_item(item), tid, have, format!("the key of row {tid}"));
+                        self.found(
+                            what,
+                            at.at_item(item),
+                            tid,
+                            have,
+                            format!("the key of row {tid}"),
+                        );
                     }
                 });
             }
@@ -399,7 +529,7 @@ impl EntriesAgain<'_> {
 }
 
 /// The first bytes of a key.
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut out = String::new();
     for byte in bytes.iter().take(SHOWN_BYTES) {
         let _ = write!(out, "{byte:02x}");

@@ -136,7 +136,8 @@ impl<'h> Entries<'h> {
         if self.expected.seen.add(bit) {
             self.sum_up(bit, tid, |_| u64::from(code));
         } else if let Some(keys) = &self.expected.keys {
-            self.twofold.insert(part_of(tid.block, keys.blocks_per_part));
+            self.twofold
+                .insert(part_of(tid.block, keys.blocks_per_part));
         }
     }
 

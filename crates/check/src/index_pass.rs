@@ -10,6 +10,7 @@ use crate::index::{Heap, IndexCheck, Keys};
 use crate::index_entries::{Entries, Expected, KeyMatch};
 use crate::index_tree::{End, Tree, TreeCheck};
 use crate::key_order::{GinOrder, KeyOrder};
+use crate::live_rows::RowFold;
 use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
@@ -20,12 +21,13 @@ use pgfsck_format::{BlockNumber, ForkNumber};
 use std::sync::Arc;
 
 impl<'a> DatabasePass<'a> {
-    /// An index, against its table where that was scanned.
+    /// An index, against its table where that was scanned: against its rows by the entries, or the summaries of
+    /// ranges, that they need.
     pub(crate) fn examine_index(
         &self,
         target: &Target<'a>,
         heap: Option<&ScannedHeap>,
-        against: Option<IndexedRows<'_>>,
+        (against, rows): (Option<IndexedRows<'_>>, Option<&RowFold<'_>>),
         evidence: &mut Evidence,
     ) {
         self.scan_headers(target, |f| f != ForkNumber::Main && f != ForkNumber::Init);
@@ -47,7 +49,10 @@ impl<'a> DatabasePass<'a> {
         let columns = shape.known.then_some(shape.columns.attributes());
         let keys = against.as_ref().and_then(|a| {
             let planned = a.plan.indexes.get(a.number)?;
-            let key = planned.key.as_ref().filter(|_| planned.incomparable.is_none())?;
+            let key = planned
+                .key
+                .as_ref()
+                .filter(|_| planned.incomparable.is_none())?;
             let rows = a.rows.indexes.get(a.number)?;
             Some(KeyMatch {
                 columns: &a.plan.columns,
@@ -92,7 +97,7 @@ impl<'a> DatabasePass<'a> {
         let why = |settled: bool| (!settled).then(|| NOT_SETTLED.to_owned());
         target.proof.say(Fact::Links, why(settled));
         target.proof.say(Fact::Rows, why(follow.is_some()));
-        self.judge_index(target, &files, check, against.as_ref(), evidence);
+        self.judge_index(target, &files, check, (against.as_ref(), rows), evidence);
     }
 
     /// How the keys of a B-tree or a GIN index are ordered, if the catalogs prove it.
@@ -130,7 +135,7 @@ impl<'a> DatabasePass<'a> {
         target: &Target<'a>,
         files: &ForkFiles<'_>,
         mut check: IndexCheck<'_>,
-        against: Option<&IndexedRows<'_>>,
+        (against, rows): (Option<&IndexedRows<'_>>, Option<&RowFold<'_>>),
         evidence: &mut Evidence,
     ) {
         let place = &target.place;
@@ -218,6 +223,9 @@ impl<'a> DatabasePass<'a> {
                     self.judge_unique(target, files, against, tree);
                 }
             }
+        }
+        if let Some(rows) = rows {
+            self.judge_ranges(target, files, rows, whole && bad.is_empty());
         }
         evidence.indexes.push(IndexWord {
             name: self.catalog.name(target.relation).to_owned(),

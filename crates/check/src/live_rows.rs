@@ -5,6 +5,7 @@
 //! whichever member of the chain is live has the chain's indexed values. After a clean stop a row is live or
 //! it is not: no snapshot is left that could see it otherwise.
 
+use crate::brin_ranges::{RangeFold, RangePlan};
 use crate::budget::{Budget, Share};
 use crate::row_keys::{IndexKey, KeyColumns, with_row};
 use crate::transactions::Inserters;
@@ -33,6 +34,8 @@ pub struct RowPlan<'a> {
     pub columns: KeyColumns,
     /// The indexes that must have an entry for each row.
     pub indexes: Vec<PlannedIndex>,
+    /// The BRIN indexes whose summaries must cover the rows.
+    pub ranges: Vec<RangePlan>,
     /// Blocks of the table.
     pub blocks: u32,
 }
@@ -234,6 +237,8 @@ pub struct RowFold<'a> {
     pub live: LiveRows,
     /// For each planned index.
     pub indexes: Vec<IndexRows>,
+    /// For each planned BRIN index.
+    pub ranges: Vec<RangeFold>,
     /// Live rows.
     pub rows: u64,
     /// Rows that may be live, but for a log of transactions that cannot tell.
@@ -250,6 +255,7 @@ impl<'a> RowFold<'a> {
             plan,
             live: LiveRows::default(),
             indexes: plan.indexes.iter().map(|_| IndexRows::default()).collect(),
+            ranges: plan.ranges.iter().map(|_| RangeFold::default()).collect(),
             rows: 0,
             open: 0,
             values: Vec::new(),
@@ -269,7 +275,12 @@ impl<'a> RowFold<'a> {
         let start = self.live.starts.last().copied().unwrap_or(0);
         let part = self.plan.part(page.block());
         self.find_roots(page);
-        for (root, tuple) in self.live_tuples(page) {
+        let rows = self.live_tuples(page);
+        let plan = self.plan;
+        for (ranges, fold) in plan.ranges.iter().zip(&mut self.ranges) {
+            fold.page(ranges, page.block(), &rows, plan.shapes, plan.fmt);
+        }
+        for (root, tuple) in rows {
             let bit = start + u32::from(root.offset.0.saturating_sub(1));
             set(&mut self.live.bits, bit);
             self.rows += 1;
@@ -287,9 +298,7 @@ impl<'a> RowFold<'a> {
             let keys: Vec<Option<u64>> = plan
                 .indexes
                 .iter()
-                .map(|index| {
-                    index.key.as_ref()?.of_values(&self.values)
-                })
+                .map(|index| index.key.as_ref()?.of_values(&self.values))
                 .collect();
             f(root, &keys);
         }
@@ -431,6 +440,9 @@ impl<'a> RowFold<'a> {
         let shift = self.live.merge(later.live);
         self.rows += later.rows;
         self.open += later.open;
+        for (a, b) in self.ranges.iter_mut().zip(later.ranges) {
+            a.merge(b);
+        }
         for (a, b) in self.indexes.iter_mut().zip(later.indexes) {
             for (sum, more) in a.sums.iter_mut().zip(b.sums.iter()) {
                 *sum = sum.wrapping_add(*more);

@@ -31,6 +31,8 @@ pub enum Fact {
     Entries,
     /// Each entry has its row's key.
     Keys,
+    /// Each summary of a range of the table covers its live rows.
+    Ranges,
     /// No two live rows have the same key in a unique index.
     Unique,
 }
@@ -51,6 +53,7 @@ impl Fact {
             Self::Order => "order",
             Self::Entries => "entries",
             Self::Keys => "keys",
+            Self::Ranges => "ranges",
             Self::Unique => "unique",
         }
     }

@@ -75,7 +75,9 @@ impl<'a> DatabasePass<'a> {
                     }
                 }
                 RelKind::Sequence => self.examine_sequence(t),
-                RelKind::Index => self.examine_index(t, None, None, &mut Evidence::default()),
+                RelKind::Index => {
+                    self.examine_index(t, None, (None, None), &mut Evidence::default());
+                }
                 _ => self.scan_headers(t, |_| true),
             }
         }
@@ -95,7 +97,10 @@ impl<'a> DatabasePass<'a> {
                 }),
                 _ => None,
             };
-            self.examine_index(index, heap.as_ref(), against, &mut evidence);
+            let folded = rows
+                .as_ref()
+                .filter(|_| heap.as_ref().is_some_and(|h| h.comparable));
+            self.examine_index(index, heap.as_ref(), (against, folded), &mut evidence);
         }
         let shortened =
             !evidence.beyond.is_empty() || evidence.indexes.iter().any(|i| i.beyond.is_some());
@@ -129,9 +134,13 @@ impl<'a> DatabasePass<'a> {
         let share = plan.as_ref().and_then(|p| p.0.share(self.cx.budget));
         if plan.is_some() && share.is_none() {
             let why = "the table has more rows than the memory for it holds";
-            indexes
-                .iter()
-                .for_each(|i| i.proof.undecided(Fact::Entries, why));
+            for index in indexes {
+                let fact = match self.access_method(index.relation) {
+                    Some(AccessMethod::Brin) => Fact::Ranges,
+                    _ => Fact::Entries,
+                };
+                index.proof.undecided(fact, why);
+            }
         }
         (plan, share)
     }

@@ -3,7 +3,8 @@
 //! A tuple and the slot that leads to it are written under one record of the log (`brin_doinsert`,
 //! `brin_doupdate`, `access/brin/brin_pageops.c`; `brinRevmapDesummarizeRange` and
 //! `revmap_physical_extend`, `access/brin/brin_revmap.c`), so that each slot leads to the tuple of its
-//! range, and each tuple has its slot. What a tuple says of the rows is not held against them.
+//! range, and each tuple has its slot. What a tuple says of the rows is held against them by
+//! `brin_ranges.rs`.
 
 use super::links::{Linked, Lost, Records, Wrong};
 use super::{End, TreeCheck};

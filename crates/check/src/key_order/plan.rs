@@ -91,11 +91,13 @@ pub fn minmax_order(
 ) -> Option<Result<Order, Undecided>> {
     let class = types.brin_opclass(column.opclass)?;
     let name = format!("{}_ops", class.strip_suffix("_minmax_ops")?);
-    Some(match named(&name, attribute, column, shape, attributes, types) {
-        Comparison::Known(order) => Ok(order),
-        Comparison::Undecided(why) => Err(why),
-        Comparison::Enum(_) => Err(Undecided::OperatorClass(column.opclass)),
-    })
+    Some(
+        match named(&name, attribute, column, shape, attributes, types) {
+            Comparison::Known(order) => Ok(order),
+            Comparison::Undecided(why) => Err(why),
+            Comparison::Enum(_) => Err(Undecided::OperatorClass(column.opclass)),
+        },
+    )
 }
 
 /// The comparison of one column.

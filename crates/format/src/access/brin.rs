@@ -192,13 +192,21 @@ impl<'a> BrinTuple<'a> {
     /// NULL; of an empty range this is so for all.
     #[must_use]
     pub fn is_all_nulls(&self, column: usize) -> bool {
-        let bit = || self.bytes.get(5 + column / 8).map(|b| b >> (column % 8) & 1);
+        let bit = || {
+            self.bytes
+                .get(5 + column / 8)
+                .map(|b| b >> (column % 8) & 1)
+        };
         self.is_empty_range() || self.has_nulls() && bit() == Some(1)
     }
 
     /// The values that it keeps, in order, by the shapes of those columns that are not all NULL.
     #[must_use]
-    pub fn values<'s>(&self, shapes: &'s [AttributeShape], fmt: ClusterFormat) -> Attributes<'a, 's> {
+    pub fn values<'s>(
+        &self,
+        shapes: &'s [AttributeShape],
+        fmt: ClusterFormat,
+    ) -> Attributes<'a, 's> {
         let (data, at) = (self.data(), self.data_offset());
         Attributes::new(shapes, shapes.len(), None, data, at, fmt)
     }
@@ -254,9 +262,15 @@ mod tests {
         assert!(tuple.is_all_nulls(0) && !tuple.is_all_nulls(1));
         let shapes = [AttributeShape { len: 4, align: 4 }; 2];
         let values: Vec<_> = tuple.values(&shapes, fmt).map(|v| v.unwrap().1).collect();
-        assert_eq!(values, [Datum::Fixed(&[7, 0, 0, 0]), Datum::Fixed(&[9, 0, 0, 0])]);
+        assert_eq!(
+            values,
+            [Datum::Fixed(&[7, 0, 0, 0]), Datum::Fixed(&[9, 0, 0, 0])]
+        );
         bytes[4] = 0xA8;
-        assert!(BrinTuple::decode(&bytes, fmt).unwrap().is_all_nulls(1), "an empty range");
+        assert!(
+            BrinTuple::decode(&bytes, fmt).unwrap().is_all_nulls(1),
+            "an empty range"
+        );
     }
 
     proptest! {
