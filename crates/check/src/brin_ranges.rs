@@ -355,3 +355,73 @@ impl PageCheck for Summaries {
         self.beyond |= later.beyond;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::format;
+
+    fn summary(start: u32, info: u8, nulls: &[u8], values: &[i32]) -> Summary {
+        let mut bytes = start.to_le_bytes().to_vec();
+        bytes.push(info | 8);
+        bytes.extend(nulls);
+        bytes.resize(8, 0);
+        values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+        Summary {
+            start: BlockNumber(start),
+            block: BlockNumber(2),
+            item: OffsetNumber(1),
+            bytes: bytes.into(),
+        }
+    }
+
+    fn plan(summaries: Vec<Summary>) -> RangePlan {
+        let column = |index| RangeColumn {
+            shape: AttributeShape { len: 4, align: 4 },
+            compared: Some((index, Order::Signed)),
+        };
+        RangePlan {
+            index: Oid(1),
+            columns: vec![column(0), column(3)],
+            pages_per_range: 4,
+            summaries,
+            incomparable: None,
+            _meter: Meter::default(),
+        }
+    }
+
+    #[test]
+    fn blocks_find_the_summary_of_their_range() {
+        let plan = plan(vec![summary(0, 0, &[], &[]), summary(8, 0, &[], &[])]);
+        let found = [0, 3, 4, 7, 8, 11, 12].map(|b| plan.of_block(BlockNumber(b)));
+        let (none, first, second) = (None, Some(0), Some(1));
+        assert_eq!(found, [first, first, none, none, second, second, none]);
+        assert_eq!(plan.reach(), 4);
+    }
+
+    #[test]
+    fn limits_follow_the_columns_that_are_not_all_null() {
+        let fmt = format();
+        let whole = summary(0, 0, &[], &[-1, 5, 7, 9]);
+        let half = summary(4, 0x80, &[0b01], &[7, 9]);
+        let short = summary(8, 0, &[], &[7, 9, 3]);
+        let plan = plan(Vec::new());
+        let of = |s: &Summary| {
+            plan.limits(s, fmt).map(|limits| {
+                let limits = limits.iter().map(|l| match l {
+                    Limits::AllNulls => "nulls".to_owned(),
+                    Limits::Between(a, b) => format!("{} {}", shown(a), shown(b)),
+                });
+                limits.collect::<Vec<_>>()
+            })
+        };
+        let bytes = |a, b| format!("bytes {a} bytes {b}");
+        let both = vec![bytes("ffffffff", "05000000"), bytes("07000000", "09000000")];
+        assert_eq!(of(&whole), Some(both));
+        assert_eq!(
+            of(&half),
+            Some(vec!["nulls".to_owned(), bytes("07000000", "09000000")])
+        );
+        assert_eq!(of(&short), None, "the last value is not there");
+    }
+}

@@ -90,7 +90,7 @@ impl<'a> CatalogRules<'a> {
         applies.then(|| {
             let attributes = Attributes::default();
             let reader = CatalogReader::new(cluster, &cluster.shared, &attributes);
-            let shared = OidSets::read(&reader, cx.volume, true);
+            let shared = OidSets::read(&reader, cx.volume, cx.budget, true);
             Self {
                 cx,
                 cluster,
@@ -214,11 +214,11 @@ impl Pass<'_> {
     fn run(&mut self) {
         let volume = self.rules.cx.volume;
         if self.database.is_some() {
-            self.classes = Classes::read(&self.reader, volume);
+            self.classes = Classes::read(&self.reader, volume, self.rules.cx.budget);
             if let Err(why) = self.classes {
                 self.coverage.undecided(why);
             }
-            self.own = OidSets::read(&self.reader, volume, false);
+            self.own = OidSets::read(&self.reader, volume, self.rules.cx.budget, false);
             self.coverage.catalogs += self.own.whole() as u64;
         }
         for rules in RULES {

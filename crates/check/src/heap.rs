@@ -8,6 +8,7 @@ mod columns;
 mod placement;
 
 use crate::all_visible::{invisible, needs_freeze};
+use crate::budget::Budget;
 use crate::chains::{self, overlap};
 use crate::codes;
 use crate::finding::{Finding, Place};
@@ -123,6 +124,13 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             unfrozen: false,
             denied: Vec::new(),
         }
+    }
+
+    /// The same, with the memory for what indexes are held against from this budget.
+    #[must_use]
+    pub fn within(mut self, budget: &Budget) -> Self {
+        self.summary.items.within(budget);
+        self
     }
 
     /// The same, with the live rows folded by a plan.

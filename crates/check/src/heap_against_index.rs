@@ -1,6 +1,7 @@
 //! A table against its indexes (`--deep`): the plan before the table is scanned, the verdict after each index.
 
 use crate::brin_ranges::{RangeColumn, RangePlan};
+use crate::budget::Meter;
 use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::hash_functions::{Hashed, hashed_type};
@@ -24,8 +25,10 @@ use std::fmt::Write as _;
 
 /// Entries with another key that are listed, at most; the rest is counted.
 const MAX_LISTED: usize = 256;
-/// Rows that a second reading looks at, at most.
+/// Rows that a second reading looks at, at most, as far as the budget has them.
 const MAX_ROWS_AGAIN: usize = 1 << 20;
+/// Bytes that each of them takes in a map, which is half empty at worst.
+const ROW_BYTES: usize = 2 * (size_of::<ItemPointer>() + size_of::<u64>());
 /// Rows of one key that a finding names, at most.
 const MAX_NAMED: usize = 4;
 /// Bytes of a key that a finding shows.
@@ -62,6 +65,7 @@ impl<'a> DatabasePass<'a> {
             columns: KeyColumns::default(),
             indexes: Vec::new(),
             ranges: Vec::new(),
+            budget: self.cx.budget,
             blocks: table.forks.get(&ForkNumber::Main).map_or(0, |c| c.blocks),
         };
         let mut numbers = Vec::new();
@@ -317,7 +321,7 @@ impl<'a> DatabasePass<'a> {
         index.proof.say(Fact::Keys, why);
         let parts = entries.differing(&rows.sums);
         if !parts.is_empty() {
-            self.find_wrong_keys(files, against, keys, &parts, bad);
+            self.find_wrong_keys((index, files), against, keys, &parts, bad);
         }
     }
 
@@ -364,7 +368,7 @@ impl<'a> DatabasePass<'a> {
     /// Reads the parts of the table whose sums differ again, and names the entries with another key.
     fn find_wrong_keys(
         &self,
-        files: &ForkFiles<'_>,
+        (index, files): (&Target<'a>, &ForkFiles<'_>),
         against: &IndexedRows<'_>,
         keys: KeyMatch<'_>,
         parts: &[usize],
@@ -389,7 +393,13 @@ impl<'a> DatabasePass<'a> {
             number,
             parts,
             keys: BTreeMap::new(),
+            meter: self.cx.budget.meter(),
+            forgotten: false,
         });
+        if rows.forgotten {
+            let why = "more rows must be read again than the memory for them holds";
+            index.proof.undecided(Fact::Keys, why);
+        }
         let again = scan(&cx, &unlogged(files), || EntriesAgain {
             live,
             rows: &rows.keys,
@@ -421,12 +431,20 @@ struct RowsAgain<'p> {
     number: usize,
     parts: &'p [usize],
     keys: BTreeMap<ItemPointer, u64>,
+    meter: Meter,
+    /// Set when there was no room for one.
+    forgotten: bool,
 }
 
 impl PageCheck for RowsAgain<'_> {
     fn page(&mut self, page: &Page<'_>, _at: &Place) {
         let part = self.fold.plan().part(page.block());
-        if self.parts.binary_search(&part).is_err() || self.keys.len() >= MAX_ROWS_AGAIN {
+        if self.parts.binary_search(&part).is_err() {
+            return;
+        }
+        let rows = self.keys.len() + usize::from(page.item_count());
+        if rows > MAX_ROWS_AGAIN || !self.meter.covers(rows * ROW_BYTES) {
+            self.forgotten = true;
             return;
         }
         let (number, keys) = (self.number, &mut self.keys);
@@ -439,6 +457,8 @@ impl PageCheck for RowsAgain<'_> {
 
     fn merge(&mut self, later: Self) {
         self.keys.extend(later.keys);
+        self.meter.absorb(later.meter);
+        self.forgotten |= later.forgotten;
     }
 }
 

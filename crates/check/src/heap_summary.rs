@@ -2,6 +2,7 @@
 //! against it.
 
 use crate::blocks::{BlockBits, BlockRuns};
+use crate::budget::{Budget, Meter};
 use crate::toast::Chunks;
 use crate::transactions::BySegment;
 use pgfsck_format::{BlockNumber, OffsetNumber};
@@ -70,6 +71,7 @@ pub struct ItemMap {
     counts: Vec<u16>,
     unused: BTreeMap<u32, Vec<u16>>,
     unused_items: usize,
+    meter: Meter,
     /// Set when the map outgrew its budget and knows nothing any more.
     dropped: bool,
 }
@@ -78,6 +80,8 @@ pub struct ItemMap {
 const MAX_MAPPED_BLOCKS: usize = 4 * 1024 * 1024;
 /// Unused line pointers that are remembered, at most.
 const MAX_UNUSED: usize = 4 * 1024 * 1024;
+/// Bytes that the list of a block's unused line pointers takes besides them.
+const UNUSED_BYTES: usize = 40;
 /// The count of a block that was not seen.
 const NOT_SEEN: u16 = u16::MAX;
 
@@ -127,9 +131,25 @@ impl ItemMap {
     }
 
     fn keep_within_budget(&mut self) {
-        if self.unused_items > MAX_UNUSED || self.counts.len() > MAX_MAPPED_BLOCKS {
+        let lists = (self.counts.len() + self.unused_items) * size_of::<u16>();
+        let bytes = lists + self.unused.len() * UNUSED_BYTES;
+        if self.unused_items > MAX_UNUSED
+            || self.counts.len() > MAX_MAPPED_BLOCKS
+            || !self.meter.covers(bytes)
+        {
             self.drop_all();
         }
+    }
+
+    /// The memory comes from this budget.
+    pub(crate) fn within(&mut self, budget: &Budget) {
+        self.meter = budget.meter();
+    }
+
+    /// Whether it knows nothing, because it outgrew its budget.
+    #[must_use]
+    pub fn is_dropped(&self) -> bool {
+        self.dropped
     }
 
     fn drop_all(&mut self) {
@@ -151,6 +171,7 @@ impl ItemMap {
         if later.counts.is_empty() || !self.reach(later.base) {
             return;
         }
+        self.meter.absorb(later.meter);
         self.counts.extend(later.counts);
         self.unused_items += later.unused_items;
         self.unused.extend(later.unused);
@@ -174,5 +195,25 @@ impl ItemMap {
             }
             Some(_) => ItemFate::Used,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_without_memory_knows_nothing() {
+        let budget = Budget::new(100);
+        let mut map = ItemMap::default();
+        map.within(&budget);
+        map.set(BlockNumber(0), 3, vec![2]);
+        assert_eq!(map.fate(BlockNumber(0), OffsetNumber(2)), ItemFate::Unused);
+        for block in 1..60 {
+            map.set(BlockNumber(block), 3, Vec::new());
+        }
+        assert!(map.is_dropped());
+        assert_eq!(map.fate(BlockNumber(0), OffsetNumber(2)), ItemFate::Unknown);
+        assert!(budget.take(100).is_some(), "what it had comes back");
     }
 }

@@ -96,7 +96,11 @@ impl<'a> DatabasePass<'a> {
         let settled = files.standing.is_settled();
         let why = |settled: bool| (!settled).then(|| NOT_SETTLED.to_owned());
         target.proof.say(Fact::Links, why(settled));
-        target.proof.say(Fact::Rows, why(follow.is_some()));
+        let forgotten = follow
+            .is_some_and(|h| h.summary.items.is_dropped())
+            .then(|| "the table has more line pointers than the memory for them holds".to_owned());
+        let rows_why = forgotten.or_else(|| why(follow.is_some()));
+        target.proof.say(Fact::Rows, rows_why);
         self.judge_index(target, &files, check, (against.as_ref(), rows), evidence);
     }
 

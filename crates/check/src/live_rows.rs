@@ -6,7 +6,7 @@
 //! it is not: no snapshot is left that could see it otherwise.
 
 use crate::brin_ranges::{RangeFold, RangePlan};
-use crate::budget::{Budget, Share};
+use crate::budget::{Budget, Meter, Share};
 use crate::row_keys::{IndexKey, KeyColumns, with_row};
 use crate::transactions::Inserters;
 use pgfsck_format::attribute::AttributeShape;
@@ -17,8 +17,10 @@ use pgfsck_format::{BlockNumber, ClusterFormat, ItemPointer, OffsetNumber};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Rows of one index whose key cannot be compared and that are remembered, at most.
+/// Rows of one index whose key cannot be compared and that are remembered, at most, as far as the budget has them.
 const MAX_KEYLESS: usize = 1 << 18;
+/// Bytes that each of them takes in a set, which is half empty at worst.
+const KEYLESS_BYTES: usize = 2 * size_of::<u32>();
 /// Parts that a table is cut into for the sums, so that a difference can be narrowed down.
 pub const PARTS: u32 = 512;
 
@@ -38,6 +40,8 @@ pub struct RowPlan<'a> {
     pub ranges: Vec<RangePlan>,
     /// Blocks of the table.
     pub blocks: u32,
+    /// What the memory for it comes from.
+    pub budget: &'a Budget,
 }
 
 /// What an index must hold.
@@ -74,8 +78,8 @@ impl RowPlan<'_> {
 
     /// Memory for it, if there is enough.
     #[must_use]
-    pub fn share(&self, budget: &Budget) -> Option<Share> {
-        budget.take(self.bytes())
+    pub fn share(&self) -> Option<Share> {
+        self.budget.take(self.bytes())
     }
 }
 
@@ -213,6 +217,8 @@ pub struct IndexRows {
     pub sums: Sums,
     /// Rows whose key lies elsewhere: by their bits.
     pub keyless: BTreeSet<u32>,
+    /// Their memory.
+    meter: Meter,
     /// Set when there were too many of those.
     pub given_up: bool,
     /// Rows that have no entry, one bit each.
@@ -224,9 +230,18 @@ impl Default for IndexRows {
         Self {
             sums: no_sums(),
             keyless: BTreeSet::new(),
+            meter: Meter::default(),
             given_up: false,
             absent: Vec::new(),
         }
+    }
+}
+
+impl IndexRows {
+    /// Whether one more row without a key can be remembered.
+    fn has_room(&mut self) -> bool {
+        let rows = self.keyless.len() + 1;
+        rows <= MAX_KEYLESS && self.meter.covers(rows * KEYLESS_BYTES)
     }
 }
 
@@ -254,7 +269,14 @@ impl<'a> RowFold<'a> {
         Self {
             plan,
             live: LiveRows::default(),
-            indexes: plan.indexes.iter().map(|_| IndexRows::default()).collect(),
+            indexes: plan
+                .indexes
+                .iter()
+                .map(|_| IndexRows {
+                    meter: plan.budget.meter(),
+                    ..IndexRows::default()
+                })
+                .collect(),
             ranges: plan.ranges.iter().map(|_| RangeFold::default()).collect(),
             rows: 0,
             open: 0,
@@ -368,7 +390,7 @@ impl<'a> RowFold<'a> {
                         *sum = sum.wrapping_add(with_row(number, root));
                     }
                 }
-                None if rows.keyless.len() < MAX_KEYLESS => {
+                None if rows.has_room() => {
                     rows.keyless.insert(bit);
                 }
                 None => rows.given_up = true,
@@ -448,6 +470,7 @@ impl<'a> RowFold<'a> {
                 *sum = sum.wrapping_add(*more);
             }
             a.given_up |= b.given_up || a.keyless.len() + b.keyless.len() > MAX_KEYLESS;
+            a.meter.absorb(b.meter);
             if !a.given_up {
                 a.keyless
                     .extend(b.keyless.into_iter().map(|bit| bit + shift));

@@ -131,7 +131,7 @@ impl<'a> DatabasePass<'a> {
             return (None, None);
         }
         let plan = self.plan_rows(table, indexes, shape);
-        let share = plan.as_ref().and_then(|p| p.0.share(self.cx.budget));
+        let share = plan.as_ref().and_then(|p| p.0.share());
         if plan.is_some() && share.is_none() {
             let why = "the table has more rows than the memory for it holds";
             for index in indexes {
@@ -203,7 +203,9 @@ impl<'a> DatabasePass<'a> {
             wanted,
         };
         let check = scan(&self.cx, &files, || {
-            HeapCheck::new(self.cx.fmt, shape, self.inserters, extra).with_rows(plan)
+            HeapCheck::new(self.cx.fmt, shape, self.inserters, extra)
+                .with_rows(plan)
+                .within(self.cx.budget)
         });
         let (mut summary, rows, verdict) = check.finish();
         summary.known = shape.known;

@@ -2,11 +2,12 @@
 //! about relations is noted on them, and what is missing at the end is a finding.
 
 use super::oids::Undecided;
+use crate::budget::{Budget, Meter};
 use pgfsck_catalog::{CatalogReader, RelKind};
 use pgfsck_format::{ItemPointer, Oid};
 use pgfsck_volume::Volume;
 
-/// Relations that are kept, 32 bytes each (128 MiB); of a pg_class with more, nothing is decided.
+/// Relations that are kept, 32 bytes each (128 MiB), as far as the budget has them; of a pg_class with more, nothing is decided.
 const MAX_CLASSES: usize = 4 << 20;
 
 /// One relation.
@@ -132,11 +133,17 @@ const LEAST_ATTNUM: i16 = -7;
 #[derive(Default)]
 pub struct Classes {
     list: Vec<Class>,
+    /// The memory of the list.
+    _meter: Meter,
 }
 
 impl Classes {
     /// Reads pg_class.
-    pub fn read(reader: &CatalogReader<'_>, volume: &dyn Volume) -> Result<Self, Undecided> {
+    pub fn read(
+        reader: &CatalogReader<'_>,
+        volume: &dyn Volume,
+        budget: &Budget,
+    ) -> Result<Self, Undecided> {
         let rows = pgfsck_catalog::descriptors::system("pg_class").and_then(|c| reader.open(c));
         let rows = rows.ok_or(Undecided::Absent)?;
         let [Some(typ), Some(natts), Some(kind)] =
@@ -145,10 +152,11 @@ impl Classes {
             return Err(Undecided::Columns);
         };
         let mut list = Vec::new();
-        let mut too_many = false;
+        let (mut too_many, mut meter) = (false, budget.meter());
         let losses = rows.each(volume, &mut |row| {
-            if list.len() == MAX_CLASSES {
-                too_many = true;
+            let bytes = (list.len() + 1) * size_of::<Class>();
+            too_many |= list.len() == MAX_CLASSES || !meter.covers(bytes);
+            if too_many {
                 return Ok(());
             }
             list.push(Class {
@@ -173,7 +181,10 @@ impl Classes {
         list.sort_by_key(|c| (c.oid, c.tid));
         list.dedup_by_key(|c| c.oid);
         list.shrink_to_fit();
-        Ok(Self { list })
+        Ok(Self {
+            list,
+            _meter: meter,
+        })
     }
 
     /// The relation of that OID.

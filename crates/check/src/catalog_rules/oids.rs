@@ -1,11 +1,13 @@
 //! The OIDs of the rows that count, per catalog: what references are held against.
 
+use crate::budget::{Budget, Meter};
 use pgfsck_catalog::CatalogReader;
 use pgfsck_catalog::descriptors::{Catalog, SYSTEM};
 use pgfsck_volume::Volume;
 use std::collections::BTreeMap;
 
-/// OIDs that are kept of all catalogs of one database together, 4 bytes each (64 MiB): those of a catalog that
+/// OIDs that are kept of all catalogs of one database together, 4 bytes each (64 MiB), as far as the budget has
+/// them: those of a catalog that
 /// does not fit any more are not kept, and references to it are not decided.
 const MAX_OIDS: usize = 16 << 20;
 
@@ -48,12 +50,21 @@ pub struct OidSets {
     /// OIDs that more than one row has.
     twice: Vec<(&'static Catalog, Vec<u32>)>,
     kept: usize,
+    meter: Meter,
 }
 
 impl OidSets {
     /// Reads the OIDs of all catalogs that have them: of the shared ones, or of a database's own.
-    pub fn read(reader: &CatalogReader<'_>, volume: &dyn Volume, shared: bool) -> Self {
-        let mut out = Self::default();
+    pub fn read(
+        reader: &CatalogReader<'_>,
+        volume: &dyn Volume,
+        budget: &Budget,
+        shared: bool,
+    ) -> Self {
+        let mut out = Self {
+            meter: budget.meter(),
+            ..Self::default()
+        };
         for catalog in SYSTEM {
             if catalog.has_oid() && catalog.shared == shared {
                 out.add(reader, volume, catalog);
@@ -68,11 +79,13 @@ impl OidSets {
             return;
         };
         let room = MAX_OIDS - self.kept;
+        let (kept, meter) = (self.kept, &mut self.meter);
         let mut oids = Vec::new();
         let mut too_many = false;
         let losses = rows.each(volume, &mut |row| {
             let oid = row.oid()?.0;
-            if oids.len() < room {
+            let bytes = (kept + oids.len() + 1) * size_of::<u32>();
+            if !too_many && oids.len() < room && meter.covers(bytes) {
                 oids.push(oid);
             } else {
                 too_many = true;

@@ -97,8 +97,10 @@ impl Pass<'_> {
         let within = unique.within.and_then(|w| rows.column(w));
         let volume = self.rules.cx.volume;
         let mut hashes: Vec<u64> = Vec::new();
+        let mut meter = self.rules.cx.budget.meter();
         rows.each(volume, &mut |row| {
-            if row.is_proven() && hashes.len() < MAX_HASHES {
+            let bytes = (hashes.len() + 1) * size_of::<u64>();
+            if row.is_proven() && hashes.len() < MAX_HASHES && meter.covers(bytes) {
                 hashes.push(hash(&key(row, name, within)?));
             }
             Ok(())

@@ -105,6 +105,7 @@ impl TreeCheck for BtreeTree {
     fn within(&mut self, budget: &Budget) {
         self.pages.within(budget);
         self.kept.within(budget);
+        self.runs.within(budget);
     }
 
     fn page(&mut self, page: &Page<'_>, at: &Place, _held: &mut Held) {

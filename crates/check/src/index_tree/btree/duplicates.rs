@@ -1,6 +1,7 @@
 //! Equal keys of a unique index. Several entries may have them, but at most one of their rows may live: the others
 //! are older versions, or were deleted or never committed. Which rows live, the table's check knows.
 
+use crate::budget::{Budget, Meter};
 use crate::key_order::{KeyOrder, KeyTuple};
 use pgfsck_format::access::btree::{BtreeOpaque, TupleKind, classify, posting_tids};
 use pgfsck_format::access::tuple::IndexTuple;
@@ -9,8 +10,11 @@ use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-/// Heap TIDs that are remembered, at most: 8 bytes each and some 48 for each run.
+/// Heap TIDs that are remembered, at most: 8 bytes each and some 48 for each run, as far as the budget has them.
 const MAX_TIDS: usize = 1 << 20;
+
+/// Bytes that a run takes besides its rows.
+const RUN_BYTES: usize = size_of::<EqualKeys>() + 16;
 
 /// Entries of equal keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,7 @@ pub(super) struct Runs {
     last: Option<(BlockNumber, OffsetNumber)>,
     /// Pages whose last run may go on in the next page, with its place in `list`.
     open: HashMap<u32, usize>,
+    meter: Meter,
 }
 
 impl Runs {
@@ -49,7 +54,22 @@ impl Runs {
         (&self.list, self.forgotten)
     }
 
+    /// The memory comes from this budget.
+    pub(super) fn within(&mut self, budget: &Budget) {
+        self.meter = budget.meter();
+    }
+
+    /// Whether there is room for so many rows more, in a run of their own.
+    fn has_room(&mut self, more: usize) -> bool {
+        let tids = self.tids + more;
+        let runs = (self.list.len() + 1) * RUN_BYTES;
+        let fits = tids <= MAX_TIDS && self.meter.covers(tids * size_of::<ItemPointer>() + runs);
+        self.forgotten += u64::from(!fits);
+        fits
+    }
+
     pub(super) fn append(&mut self, later: Self) {
+        self.meter.absorb(later.meter);
         let base = self.list.len();
         self.tids += later.tids;
         self.list.extend(later.list);
@@ -118,11 +138,10 @@ impl Runs {
             return;
         }
         let Some(more) = beginning() else { return };
-        self.tids += more.tids.len();
-        if self.tids > MAX_TIDS {
-            self.forgotten += 1;
+        if !self.has_room(more.tids.len()) {
             return;
         }
+        self.tids += more.tids.len();
         if let Some(run) = self.list.get_mut(at) {
             run.tids.extend(more.tids);
             if more.whole && self.open.contains_key(&more.block) {
@@ -132,8 +151,7 @@ impl Runs {
     }
 
     fn begin(&mut self, number: OffsetNumber, tuple: &KeyTuple<'_>, page: &Page<'_>) {
-        if self.tids >= MAX_TIDS {
-            self.forgotten += 1;
+        if !self.has_room(1) {
             return;
         }
         self.list.push(EqualKeys {
@@ -145,7 +163,9 @@ impl Runs {
     }
 
     fn go_on(&mut self, number: OffsetNumber, tuple: &KeyTuple<'_>, page: &Page<'_>) {
-        if self.tids >= MAX_TIDS {
+        let mut count = 0;
+        tids(tuple, number, page, |_| count += 1);
+        if !self.has_room(count) {
             return;
         }
         let Some(run) = self.list.last_mut() else {
