@@ -683,8 +683,8 @@ pub static TABLESPACE_FOREIGN: Problem = Problem {
 pub static SLRU_PAGE_ZEROED: Problem = Problem {
     name: "slru.page-zeroed",
     severity: Severity::Error,
-    meaning: "A page of the commit log is all zero although all of its transactions were given out: it says of each that it never ended, and rows silently disappear or come back.",
-    checked: "Pages of pg_xact of which every transaction id is in the range that pg_control says is alive; and page 0 while it is alive, where ids 1 and 2 are always marked as committed.",
+    meaning: "A page of the commit log is all zero although all of its transactions were given out: it says of each that it never ended, and rows silently disappear or come back. Of pg_commit_ts: the times of its transactions are lost.",
+    checked: "Pages of pg_xact of which every transaction id is in the range that pg_control says is alive; and page 0 while it is alive, where ids 1 and 2 are always marked as committed. After a clean stop, pages of pg_commit_ts that must have the time of a committed transaction.",
     innocent: "None.",
     advice: "Restore the file from the same backup. Files of zeros in pg_xact are a folk remedy that loses data.",
     source: "ZeroCLOGPage and BootStrapCLOG, access/transam/clog.c; 9.6-19",
@@ -694,11 +694,11 @@ pub static SLRU_PAGE_ZEROED: Problem = Problem {
 pub static SLRU_ENTRY_INVALID: Problem = Problem {
     name: "slru.entry-invalid",
     severity: Severity::Error,
-    meaning: "An entry of the multixact logs has a value that no server writes: rows that several transactions locked or updated may be seen wrongly, or lead to errors.",
-    checked: "Of the multixacts that pg_control says are alive, after a clean stop: the status of each member, and that the places where their members begin ascend with the multixacts' numbers and end before pg_control's nextMultiOffset. Of each page the first wrong entry is reported.",
-    innocent: "None, unless pg_resetwal was told another next multixact offset.",
+    meaning: "An entry of the multixact logs or of pg_commit_ts has a value that no server writes: rows that several transactions locked or updated may be seen wrongly, or lead to errors; or it is not known when a transaction committed.",
+    checked: "Of the multixacts that pg_control says are alive, after a clean stop: the status of each member, and that the places where their members begin ascend with the multixacts' numbers and end before pg_control's nextMultiOffset; that each transaction that committed in pg_control's range of commit timestamps has one. Of each page the first wrong entry is reported.",
+    innocent: "None, unless pg_resetwal was told another next multixact offset or other commit timestamps.",
     advice: "Restore the file from the same backup. The pages of these logs have no checksum: others may be damaged without a sign.",
-    source: "MultiXactStatus, access/multixact.h; GetNewMultiXactId, access/transam/multixact.c; 9.6-19",
+    source: "MultiXactStatus, access/multixact.h; GetNewMultiXactId, access/transam/multixact.c; TransactionTreeSetCommitTsData, access/transam/commit_ts.c; 9.6-19",
 };
 
 /// `slru.segment-missing`.

@@ -17,6 +17,7 @@ mod catalog_rules;
 mod chains;
 mod cluster;
 pub mod codes;
+mod commit_times;
 pub mod context;
 mod control;
 mod databases;

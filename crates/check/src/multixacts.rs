@@ -12,26 +12,27 @@ use pgfsck_volume::VolPath;
 use std::ops::Range;
 
 /// The live entries of one page.
-struct Live<'p> {
-    page: &'p [u8],
+pub(crate) struct Live<'p> {
+    /// Its bytes.
+    pub page: &'p [u8],
     /// Where on the page the first of them is.
     first: u64,
     /// Their numbers.
     ids: Range<u64>,
     /// The page's place.
-    at: Place,
+    pub at: Place,
 }
 
 impl Live<'_> {
     /// The number of each entry, and where on the page it is.
-    fn entries(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
+    pub fn entries(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
         self.ids.clone().zip(self.first..)
     }
 }
 
 /// Reads each page of a log that has some of the `left` entries from number `at` on, which go on at 0 after
 /// `wrap`. It ends at a file that is not there, which is said elsewhere.
-fn each_page(
+pub(crate) fn each_page(
     cx: &Cx<'_>,
     slru: Slru,
     (mut at, mut left, wrap): (u64, u64, u64),

@@ -4,6 +4,7 @@
 //! set `oldestXid` far into the past, where no file was ever needed.
 
 use crate::codes;
+use crate::commit_times;
 use crate::context::{Cx, Level, Stop, unreadable};
 use crate::finding::{Finding, Place, Severity};
 use crate::inventory::{seen_and_known, unexpected};
@@ -137,7 +138,11 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile, oldest: Oldest) -> bool {
     if from.is_normal() && cx.level >= Level::Pages {
         check_commit_log_pages(cx, from, point.next_xid);
     }
-    readable && damage_count(cx) == before
+    let sound = readable && damage_count(cx) == before;
+    if sound && cx.level >= Level::Structure && cx.standing().is_settled() {
+        commit_times::check(cx, control);
+    }
+    sound
 }
 
 /// Findings about files of these logs so far; counted before and after, because a commit log that lost or hides
