@@ -184,7 +184,8 @@ pub struct RelationCoverage {
     /// Its name, with its schema where that is known.
     pub name: String,
     /// What was looked at in whole: `checksums`, `pages`, `tuples`, `values`, `maps`, `toast`; of an index
-    /// `links`, `rows` (its entries lead to rows), `order`, `entries` (each row has one), `keys`, `unique`.
+    /// `links`, `rows` (its entries lead to rows), `order`, `entries` (each row has one), `keys`,
+    /// `ranges` (BRIN's summaries cover their rows), `unique`.
     pub proven: Vec<String>,
     /// What could not be decided.
     pub undecided: Vec<Undecided>,
