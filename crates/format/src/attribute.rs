@@ -48,7 +48,8 @@ impl AttributeShape {
 
     /// `at`, rounded up to this alignment.
     #[inline(always)]
-    fn align_up(self, at: usize) -> usize {
+    #[must_use]
+    pub fn align_up(self, at: usize) -> usize {
         // Alignments are powers of two; one that is not would only lead to other bytes.
         let mask = usize::from(self.align).wrapping_sub(1) & 7;
         at.saturating_add(mask) & !mask
