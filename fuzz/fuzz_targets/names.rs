@@ -6,7 +6,7 @@ use pgfsck_format::names::{
     RelFileName, TablespaceVersionDir, TempFileName, parse_incremental, parse_oid,
 };
 use pgfsck_format::twophase::TwoPhaseFileName;
-use pgfsck_format::wal::{HistoryFileName, SegmentFileName};
+use pgfsck_format::wal::{SegmentName, WalFileName};
 use pgfsck_volume::VolPath;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
         TablespaceVersionDir::parse(data),
         TwoPhaseFileName::parse(data),
     );
-    let _ = (SegmentFileName::parse(data), HistoryFileName::parse(data));
+    let _ = (SegmentName::parse(data), WalFileName::parse(data));
     let shown = VolPath::root().join(OsStr::from_bytes(data)).to_string();
     assert!(
         shown.chars().all(|c| !c.is_control()),

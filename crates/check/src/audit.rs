@@ -4,7 +4,7 @@
 //! cluster (`cluster.rs`), its databases, their relations, and what nobody claims.
 
 use crate::backup;
-use crate::budget::Budget;
+use crate::budget::{Budget, SUMMARY_BYTES};
 use crate::cluster::Examination;
 use crate::codes;
 use crate::context::{Cx, Level, Stop};
@@ -39,6 +39,9 @@ pub struct Options {
     pub max_findings: usize,
     /// Threads; 0 for one per processor.
     pub jobs: usize,
+    /// Bytes that checks may take for what they must remember of whole relations: what does not fit proves
+    /// less, and the coverage says so.
+    pub memory_bytes: usize,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Default for Options {
             fail_on: Severity::Error,
             max_findings: 100_000,
             jobs: 0,
+            memory_bytes: SUMMARY_BYTES,
         }
     }
 }
@@ -59,7 +63,7 @@ impl Default for Options {
 pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) -> Report {
     let start = Instant::now();
     let sink = Sink::new(options.max_findings, observer).with_origins(volume);
-    let budget = Budget::default();
+    let budget = Budget::new(options.memory_bytes);
     let mut run = Run {
         volume,
         options,
