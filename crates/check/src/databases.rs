@@ -10,13 +10,13 @@ use crate::suspicions::Suspicions;
 use crate::tablespaces::Directories;
 use crate::transactions::Inserters;
 use crate::values::Types;
-use crate::{orphans, relmaps};
+use crate::{orphans, recovery, relmaps};
 use pgfsck_catalog::{
     Attributes, ClusterCatalog, Database, DatabaseCatalog, KeyTypes, LostWhy, RowFate, Sequences,
     descriptors,
 };
-use pgfsck_format::Oid;
 use pgfsck_format::datum::text::Charset;
+use pgfsck_format::{BlockNumber, Oid};
 use pgfsck_volume::{VolPath, VolumeError};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashSet};
@@ -350,8 +350,12 @@ impl Databases<'_> {
 /// Rows of a catalog that could not be read: part of what was not examined. All-zero and missing
 /// blocks were seen for what they are; whether they had content is for the relation's own checks.
 pub fn report_losses(cx: &Cx<'_>, losses: &pgfsck_catalog::Losses) {
-    let unread =
-        |l: &&pgfsck_catalog::Lost| !matches!(l.why, LostWhy::Zeroed | LostWhy::FewerBlocks { .. });
+    let awaited = is_yet_to_be_written(cx, losses);
+    let unread = |l: &&pgfsck_catalog::Lost| match l.why {
+        LostWhy::Zeroed | LostWhy::FewerBlocks { .. } => false,
+        LostWhy::Untrusted(_) | LostWhy::NoLocator => !awaited,
+        _ => true,
+    };
     for lost in losses.iter().filter(unread) {
         let item = lost.item.map_or(String::new(), |i| format!(" item {i}"));
         let reason = format!(
@@ -360,6 +364,24 @@ pub fn report_losses(cx: &Cx<'_>, losses: &pgfsck_catalog::Losses) {
         );
         cx.sink.skip_block(lost.path.clone(), lost.block, reason);
     }
+}
+
+/// Whether pg_class has no rows yet, because its database was made after the redo point: from 15 on its pages are
+/// logged (`CreateDatabaseUsingWalLog`, `commands/dbcommands.c`), and replay writes them all.
+fn is_yet_to_be_written(cx: &Cx<'_>, losses: &pgfsck_catalog::Losses) -> bool {
+    let Some(recovery) = cx.sink.known_recovery() else {
+        return false;
+    };
+    let untrusted = |l: &&pgfsck_catalog::Lost| {
+        l.catalog == "pg_class" && matches!(l.why, LostWhy::Untrusted(_))
+    };
+    losses.into_iter().filter(untrusted).any(|lost| {
+        let first = Place {
+            block: Some(BlockNumber(0)),
+            ..Place::file(lost.path.clone())
+        };
+        recovery::pages::address(&first).is_some_and(|at| recovery.restores(&at))
+    })
 }
 
 /// Whether the catalogs describe themselves as this major does; reports if they do not, or if nothing

@@ -108,6 +108,12 @@ impl Recovery {
         }
     }
 
+    /// Whether replay writes a block anew, whatever it holds now.
+    #[must_use]
+    pub fn restores(&self, at: &BlockAddress) -> bool {
+        self.is_replayed() && matches!(self.touches.of(at), Some(Touch::Restored(_)))
+    }
+
     /// Whether what was read will be replayed.
     fn is_replayed(&self) -> bool {
         self.whole || matches!(self.outcome, Outcome::Succeeds | Outcome::StopsEarly)
