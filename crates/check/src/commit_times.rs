@@ -13,7 +13,7 @@ use crate::codes;
 use crate::context::Cx;
 use crate::finding::Finding;
 use crate::multixacts::{Live, each_page};
-use pgfsck_catalog::{CommitLog, XidStatus};
+use pgfsck_catalog::{CommitLog, PreparedTransactions, XidStatus};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::datum::dates::check_timestamp;
 use pgfsck_format::page::is_all_zero;
@@ -36,11 +36,22 @@ pub fn check(cx: &Cx<'_>, control: &ControlFile) {
     let log = CommitLog::new(cx.fmt);
     let left = u64::from(newest.0.wrapping_sub(oldest.0)) + 1;
     let range = (u64::from(oldest.0), left, IDS);
-    each_page(cx, Slru::CommitTs, range, |live| look(cx, &log, live));
+    // What is prepared has not committed, whatever pg_xact says: `twophase` reports that.
+    let prepared = PreparedTransactions::read(cx.volume, cx.fmt);
+    let did_commit = |xid: TransactionId| {
+        xid.is_normal()
+            && log.status(cx.volume, xid) == XidStatus::Committed
+            && !prepared.contains(xid)
+    };
+    each_page(cx, Slru::CommitTs, range, |live| look(cx, did_commit, live));
 }
 
 /// The first transaction of a page whose time is not there or is none.
-fn look(cx: &Cx<'_>, log: &CommitLog, live: &Live<'_>) -> Option<Finding> {
+fn look(
+    cx: &Cx<'_>,
+    did_commit: impl Fn(TransactionId) -> bool,
+    live: &Live<'_>,
+) -> Option<Finding> {
     live.entries().find_map(|(id, entry)| {
         let CommitTs { time_us, .. } = commit_ts(live.page, entry, cx.fmt.order)?;
         let little = ByteOrder::Little;
@@ -48,8 +59,7 @@ fn look(cx: &Cx<'_>, log: &CommitLog, live: &Live<'_>) -> Option<Finding> {
             return None;
         }
         let xid = TransactionId(u32::try_from(id).ok()?);
-        let committed = xid.is_normal() && log.status(cx.volume, xid) == XidStatus::Committed;
-        if !committed {
+        if !did_commit(xid) {
             return None;
         }
         let expect = "the time when it committed";

@@ -4,8 +4,10 @@ use crate::output::complain;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pgfsck_check::context::Level;
 use pgfsck_format::{ForkNumber, Lsn, RelFileLocator};
-use pgfsck_volume::{OpenOptions, TablespaceMapping};
+use pgfsck_volume::{OpenOptions, TablespaceMapping, Throttle};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// An offline integrity checker for PostgreSQL data directories.
 #[derive(Debug, Parser)]
@@ -79,6 +81,9 @@ pub struct DataDir {
     /// How many bytes of temporary space it may take, with kB, MB, GB or TB.
     #[arg(long, value_name = "SIZE", default_value = "1TB", value_parser = parse_size)]
     pub temp_limit: u64,
+    /// Read at most so many bytes in a second, with kB, MB or GB: for storage that others use too.
+    #[arg(long, value_name = "SIZE", value_parser = parse_rate)]
+    pub max_rate: Option<Arc<Throttle>>,
 }
 
 impl DataDir {
@@ -89,6 +94,7 @@ impl DataDir {
             chain: self.chain.clone(),
             temp_dir: self.temp_dir.clone().unwrap_or_else(std::env::temp_dir),
             temp_limit_bytes: self.temp_limit,
+            throttle: self.max_rate.clone(),
             announce: &|text| complain(&format!("note: {text}")),
         }
     }
@@ -112,6 +118,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
     number
         .checked_mul(unit)
         .ok_or_else(|| "too large".to_owned())
+}
+
+/// A rate in bytes per second, with PostgreSQL's units: one for all that is read.
+fn parse_rate(text: &str) -> Result<Arc<Throttle>, String> {
+    let rate = NonZeroU64::new(parse_size(text)?).ok_or_else(|| "not zero".to_owned())?;
+    Ok(Arc::new(Throttle::new(rate)))
 }
 
 /// Where else segments of the write-ahead log are.

@@ -10,6 +10,7 @@ use crate::decoder::{Compression, Decoder};
 use crate::directory::open_quietly;
 use crate::spool::{Spool, SpoolError, SpoolLimits};
 use crate::tar::{TarEntry, TarKind, walk};
+use crate::throttle::{Throttle, Throttled};
 use crate::tree::{Added, Content, Node, Tree};
 use crate::{Defect, DefectKind, Entry, File, OpenOptions, ReadAt, VolPath, Volume, VolumeError};
 use rustix::fs::OFlags;
@@ -314,12 +315,16 @@ fn node(tree: &Tree, mount: &VolPath, archive: usize, entry: TarEntry) -> Option
 struct Counted<'a, R> {
     inner: R,
     bytes: &'a AtomicU64,
+    throttle: Option<&'a Throttle>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
         self.bytes.fetch_add(n as u64, Ordering::Relaxed);
+        if let Some(throttle) = self.throttle {
+            throttle.pay(n);
+        }
         Ok(n)
     }
 }
@@ -341,10 +346,18 @@ fn source(
     if Compression::of_magic(head.get(..got).unwrap_or_default()).is_some() {
         return spooled(name, file, options, temp_left);
     }
+    let bytes = file.metadata()?.len();
+    let content: Arc<dyn ReadAt> = match options.throttle.clone() {
+        None => Arc::new(file),
+        Some(throttle) => Arc::new(Throttled {
+            source: file,
+            throttle,
+        }),
+    };
     Ok(Source {
         name,
-        bytes: file.metadata()?.len(),
-        content: Arc::new(file),
+        bytes,
+        content,
         problem: None,
     })
 }
@@ -373,6 +386,7 @@ fn spooled(
     let counted = Counted {
         inner: input,
         bytes: &read,
+        throttle: options.throttle.as_deref(),
     };
     let mut input = BufReader::with_capacity(INPUT_BYTES, counted);
     let compression = Compression::of_magic(io::BufRead::fill_buf(&mut input)?);

@@ -1,6 +1,7 @@
 //! A data directory on a file system.
 
 use crate::postmaster::{LiveServer, find_live_server};
+use crate::throttle::{Throttle, Throttled};
 use crate::{Entry, EntryKind, File, LinkProblem, VolPath, Volume, VolumeError};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use std::ffi::{OsStr, OsString};
@@ -8,6 +9,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// `-T OLD=NEW`: where a tablespace that lived at OLD lies on this machine.
@@ -25,6 +27,7 @@ pub struct Directory {
     root: PathBuf,
     canonical_root: PathBuf,
     mappings: Vec<TablespaceMapping>,
+    throttle: Option<Arc<Throttle>>,
 }
 
 impl Directory {
@@ -44,7 +47,14 @@ impl Directory {
             root: root.to_path_buf(),
             canonical_root,
             mappings,
+            throttle: None,
         })
+    }
+
+    /// The same, read no faster than a throttle allows.
+    #[must_use]
+    pub fn throttled(self, throttle: Option<Arc<Throttle>>) -> Self {
+        Self { throttle, ..self }
     }
 
     /// Where `path` lies on this machine: below the root, or below a tablespace's mapped target.
@@ -199,11 +209,16 @@ impl Volume for Directory {
         };
         let stat = rustix::fs::fstat(&fd)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Ok(File::whole(
-                fs::File::from(fd),
-                u64::try_from(stat.st_size).unwrap_or(0),
-                modified(&stat),
-            )),
+            FileType::RegularFile => {
+                let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+                let (source, modified) = (fs::File::from(fd), modified(&stat));
+                Ok(match self.throttle.clone() {
+                    None => File::whole(source, bytes, modified),
+                    Some(throttle) => {
+                        File::of_source(Arc::new(Throttled { source, throttle }), bytes, modified)
+                    }
+                })
+            }
             FileType::Directory => Err(VolumeError::WrongKind {
                 found: "directory",
                 wanted: "file",

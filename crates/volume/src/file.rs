@@ -76,6 +76,20 @@ impl File {
         }
     }
 
+    /// A file whose content is all of a source's.
+    pub(crate) fn of_source(
+        source: Arc<dyn ReadAt>,
+        bytes: u64,
+        modified: Option<SystemTime>,
+    ) -> Self {
+        let extent = Extent {
+            at: 0,
+            bytes,
+            source: Some((source, 0)),
+        };
+        Self::in_extents(Arc::new([extent]), bytes, modified)
+    }
+
     /// A file in pieces, which are in ascending order and follow each other without gaps.
     pub(crate) fn in_extents(
         extents: Arc<[Extent]>,

@@ -27,6 +27,7 @@ mod postmaster;
 mod sparse;
 mod spool;
 mod tar;
+mod throttle;
 mod tree;
 
 pub use archives::{Archives, Member};
@@ -41,6 +42,7 @@ pub use memory::Memory;
 pub use open::{OpenError, OpenOptions, Opened, TEMP_LIMIT_BYTES, backup_label, chain_among, open};
 pub use path::VolPath;
 pub use postmaster::{LiveServer, find_live_server};
+pub use throttle::Throttle;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A cluster whose files are bytes in memory: for tests, and for those who fuzz the checks.
 
-use crate::{Entry, EntryKind, Extent, File, ReadAt, VolPath, Volume, VolumeError};
+use crate::{Entry, EntryKind, File, ReadAt, VolPath, Volume, VolumeError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -119,13 +119,7 @@ impl Volume for Memory {
     fn open(&self, path: &VolPath) -> Result<File, VolumeError> {
         let content = self.files.get(path).ok_or(VolumeError::NotFound)?;
         let bytes = content.len() as u64;
-        let source: Arc<dyn ReadAt> = content.clone();
-        let extents = Arc::new([Extent {
-            at: 0,
-            bytes,
-            source: Some((source, 0)),
-        }]);
-        Ok(File::in_extents(extents, bytes, None))
+        Ok(File::of_source(content.clone(), bytes, None))
     }
 }
 

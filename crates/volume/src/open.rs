@@ -1,7 +1,7 @@
 //! What lies at the path the user named?
 
 use crate::{
-    Archives, Chain, Compression, Directory, Member, TablespaceMapping, VolPath, Volume,
+    Archives, Chain, Compression, Directory, Member, TablespaceMapping, Throttle, VolPath, Volume,
     VolumeError,
 };
 use pgfsck_format::backup_label::BackupLabel;
@@ -10,6 +10,7 @@ use pgfsck_format::names::parse_oid;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// How to open it.
@@ -22,6 +23,8 @@ pub struct OpenOptions<'a> {
     pub temp_dir: PathBuf,
     /// How much of it.
     pub temp_limit_bytes: u64,
+    /// How fast it may be read; as fast as it can be without one.
+    pub throttle: Option<Arc<Throttle>>,
     /// Told when temporary space may be taken.
     pub announce: &'a (dyn Fn(&str) + Sync),
 }
@@ -36,6 +39,7 @@ impl Default for OpenOptions<'_> {
             chain: Vec::new(),
             temp_dir: std::env::temp_dir(),
             temp_limit_bytes: TEMP_LIMIT_BYTES,
+            throttle: None,
             announce: &|_| (),
         }
     }
@@ -240,7 +244,8 @@ pub fn chain_among(path: &Path, backups: &[PathBuf]) -> Vec<PathBuf> {
 /// The data directory, or the tar backup, that a directory is.
 fn directory(path: &Path, options: &OpenOptions<'_>) -> Result<Option<Opened>, OpenError> {
     if looks_like_data_directory(path) {
-        let volume = Directory::new(path, options.mappings.clone());
+        let volume = Directory::new(path, options.mappings.clone())
+            .map(|directory| directory.throttled(options.throttle.clone()));
         let volume = volume.map_err(|source| OpenError::Unreadable {
             path: path.to_path_buf(),
             source,

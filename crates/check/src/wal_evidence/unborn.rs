@@ -76,7 +76,8 @@ impl Found {
         let of_record = Some(record.xid).filter(|x| x.is_normal());
         let of_record = of_record.map(|x| TransactionId(x.0.wrapping_add(1).max(3)));
         let xid = used.next_xid.map(|x| x.xid()).or(of_record);
-        let xid = xid.filter(|next| unborn.xid.precedes(*next));
+        // A counter that is impossible by itself has been reported.
+        let xid = xid.filter(|next| unborn.xid.is_normal() && unborn.xid.precedes(*next));
         let xid = xid.map(|next| overtaken("nextXid", unborn.xid.0, next.0));
         settle(&mut self.xid, xid, checkpoint);
         let multi = used.next_multi.filter(|next| unborn.multi.precedes(*next));
@@ -85,7 +86,8 @@ impl Found {
         let oid = used
             .next_oid
             .and_then(|end| end.0.checked_sub(OID_PREFETCH));
-        let oid = oid.filter(|least| unborn.oid.0.wrapping_sub(*least).cast_signed() < 0);
+        let behind = |least: &u32| unborn.oid.0.wrapping_sub(*least).cast_signed() < 0;
+        let oid = oid.filter(|least| unborn.oid.0 != 0 && behind(least));
         let oid = oid.map(|least| overtaken("nextOid", unborn.oid.0, least));
         settle(&mut self.oid, oid, checkpoint);
     }

@@ -24,7 +24,7 @@ const INTERRUPTED: u8 = 130;
 /// Runs the audit, prints its report, and turns it into an exit code. Of a folder of backups each is audited
 /// in turn, and the report has them all.
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
-    let archives = open_archives(&args.archives)?;
+    let archives = open_archives(&args.archives, &args.data)?;
     let opened = match open(&args.data, args.datadir.as_deref()) {
         Ok(volume) => vec![Ok(volume)],
         Err(e) => match e.downcast_ref() {

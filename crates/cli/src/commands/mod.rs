@@ -44,9 +44,10 @@ fn open(data: &DataDir, positional: Option<&Path>) -> anyhow::Result<Box<dyn Vol
 }
 
 /// Opens the archives that were named.
-fn open_archives(archives: &WalArchives) -> anyhow::Result<Vec<Directory>> {
+fn open_archives(archives: &WalArchives, data: &DataDir) -> anyhow::Result<Vec<Directory>> {
     let open = |path: &PathBuf| {
         Directory::new(path, Vec::new())
+            .map(|directory| directory.throttled(data.max_rate.clone()))
             .with_context(|| format!("could not open \"{}\"", path.display()))
     };
     archives.wal.iter().map(open).collect()

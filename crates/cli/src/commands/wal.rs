@@ -45,7 +45,7 @@ impl Places {
     fn open(input: &WalInput) -> anyhow::Result<Self> {
         Ok(Self {
             volume: open(&input.data, input.datadir.as_deref())?,
-            archives: open_archives(&input.archives)?,
+            archives: open_archives(&input.archives, &input.data)?,
             mapped: (input.data.tablespace_mapping.iter())
                 .map(|m| m.new.clone())
                 .collect(),

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 /// Prints the options and what they rest on.
 pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
     let volume = open(&args.data, args.path.as_deref())?;
-    let archives = open_archives(&args.archives)?;
+    let archives = open_archives(&args.archives, &args.data)?;
     let Some(found) = reconstruct(volume.as_ref(), &archives) else {
         bail!(
             "the format of the cluster cannot be told: neither pg_control nor the other files say it"
