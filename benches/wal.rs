@@ -4,12 +4,14 @@
 //! without this), stops it, and times both in turn, pair by pair: the segments are in the page cache for both. What
 //! counts is the ratio. Both must print the same table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use pgfsck_fixtures::speed::BenchArguments;
+use pgfsck_fixtures::speed::pairs::median;
 use pgfsck_fixtures::{Cluster, InitOptions, Pgfsck, Server, Stop, scratch};
 
 /// How many pairs are timed.
@@ -21,21 +23,8 @@ const SEGMENT: u64 = 16 << 20;
 /// More rounds of the load than any size that is asked for needs.
 const MOST_ROUNDS: usize = 10_000;
 
-#[derive(Parser)]
-struct Arguments {
-    /// How much log.
-    #[arg(long, default_value_t = 1)]
-    gigabytes: u64,
-    /// The program; without this the one in the target directory's release build.
-    #[arg(long)]
-    pgfsck: Option<PathBuf>,
-    /// What cargo passes to every bench.
-    #[arg(long, hide = true)]
-    bench: bool,
-}
-
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+    let arguments = BenchArguments::parse();
     let program = Pgfsck::given_or_beside(arguments.pgfsck)?;
     let Some(server) = Server::installed("15")? else {
         println!("not measured: PostgreSQL 15 with pg_waldump is not installed");
@@ -44,7 +33,7 @@ fn main() -> Result<()> {
     let waldump = server.tool("pg_waldump").context("pg_waldump")?;
     let place = scratch()?;
     let mut cluster = server.init(place.path().join("data"), &InitOptions::default())?;
-    let bytes = arguments.gigabytes * GIGABYTE;
+    let bytes = arguments.gigabytes.unwrap_or(1) * GIGABYTE;
     let keep = format!("{}MB", bytes / (1 << 20) + 512);
     // Only the time of the readers counts; the load may be as fast as it can.
     for (name, value) in [
@@ -90,12 +79,8 @@ fn main() -> Result<()> {
         );
         ratios.push(other / mine);
     }
-    ratios.sort_by(f64::total_cmp);
     println!("log: {count} segments of 16 MiB by {}", server.version()?);
-    println!(
-        "ratio: {:.1}",
-        ratios.get(PAIRS / 2).copied().unwrap_or(0.0)
-    );
+    println!("ratio: {:.1}", median(ratios));
     Ok(())
 }
 

@@ -92,17 +92,11 @@ fn wrong(volume: &mut Memory, names: &[VolPath], file: u16, fault: &Fault) {
         Fault::Longer { bytes } => content.resize(content.len() + usize::from(*bytes), 7),
         _ => {}
     }
-    if name.to_string() == "global/pg_control"
-        && let Ok(known) = ControlFile::decode(content)
-        && let (stored, right) = (
-            known.crc.stored.to_le_bytes(),
-            known.crc.computed.to_le_bytes(),
-        )
-        && let Some(at) = (0..content.len().min(600) - 4)
-            .rev()
-            .find(|&at| content[at..at + 4] == stored)
-    {
-        content[at..at + 4].copy_from_slice(&right);
+    if name.to_string() == "global/pg_control" {
+        pgfsck_fuzz::seal_crc(content, |bytes| {
+            let crc = ControlFile::decode(bytes).ok()?.crc;
+            Some((crc.stored, crc.computed))
+        });
     }
 }
 

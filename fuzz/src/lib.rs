@@ -44,24 +44,30 @@ pub fn mutate_sealed(
     crcs: impl Fn(&[u8]) -> Option<(u32, u32)>,
 ) -> usize {
     let size = fuzzer_mutate(data, size, max_size);
-    let Some((stored, right)) = data.get(..size).and_then(&crcs) else {
-        return size;
+    if let Some(file) = data.get_mut(..size) {
+        seal_crc(file, crcs);
+    }
+    size
+}
+
+/// Makes the CRC of a file right again: `crcs` says which is stored, and which would be right.
+pub fn seal_crc(file: &mut [u8], crcs: impl Fn(&[u8]) -> Option<(u32, u32)>) {
+    let Some((stored, right)) = crcs(file) else {
+        return;
     };
     let orders: [fn(u32) -> [u8; 4]; 2] = [u32::to_le_bytes, u32::to_be_bytes];
     for to_bytes in orders {
-        let at = (0..size.saturating_sub(3))
+        let at = (0..file.len().saturating_sub(3))
             .step_by(4)
             .rev()
-            .find(|&at| data[at..at + 4] == to_bytes(stored));
+            .find(|&at| file[at..at + 4] == to_bytes(stored));
         let Some(at) = at else { continue };
-        let before = [data[at], data[at + 1], data[at + 2], data[at + 3]];
-        data[at..at + 4].copy_from_slice(&to_bytes(right));
-        if crcs(&data[..size]).is_some_and(|(stored, right)| stored == right) {
-            break;
+        file[at..at + 4].copy_from_slice(&to_bytes(right));
+        if crcs(file).is_some_and(|(stored, right)| stored == right) {
+            return;
         }
-        data[at..at + 4].copy_from_slice(&before);
+        file[at..at + 4].copy_from_slice(&to_bytes(stored));
     }
-    size
 }
 
 /// Gives a page the checksum that it must have.

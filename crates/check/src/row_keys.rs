@@ -206,21 +206,20 @@ impl KeyColumns {
         shapes: &[AttributeShape],
         end: usize,
     ) -> Option<u64> {
-        let stored = tuple.bytes().get(tuple.key_offset()..)?;
-        let limit = end.min(tuple.size()).checked_sub(tuple.key_offset())?;
-        let stored = stored.get(..limit)?;
+        let base = tuple.key_offset();
+        let limit = end.min(tuple.size());
+        let stored = tuple.bytes().get(base..limit)?;
         let (mut number, mut at) = (0, 0);
+        let mut padded = true;
         for (&place, shape) in key.columns.iter().zip(shapes) {
             let from = shape.align_up(at);
             let to = from.checked_add(usize::from(shape.len.unsigned_abs()))?;
             let content = stored.get(from..to)?;
-            if stored.get(at..from)?.iter().any(|&b| b != 0) {
-                return None;
-            }
+            padded &= is_zero(tuple, base + at..base + from);
             number = joined(number, of_content(content, self.wanted.get(place)?.is_name));
             at = to;
         }
-        let padded = stored.get(at..)?.iter().all(|&b| b == 0);
+        padded &= is_zero(tuple, base + at..limit);
         let formed = padded && !tuple.has_varwidth() && key.columns.len() == shapes.len();
         formed.then_some(number)
     }

@@ -46,6 +46,22 @@ pub enum Order {
 }
 
 impl Order {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Unsigned,
+        Self::Signed,
+        Self::Float,
+        Self::Bytes,
+        Self::Padded,
+        Self::TimeTz,
+        Self::Interval,
+        Self::Numeric,
+        Self::Inet,
+        Self::Tid,
+        Self::Bits,
+        Self::OidVector,
+    ];
+
     /// The order of two values that are there; `None` if the bytes do not make such values.
     #[inline]
     #[must_use]
@@ -258,20 +274,6 @@ mod tests {
     use std::cmp::Ordering::{Equal, Greater, Less};
 
     const LE: ByteOrder = ByteOrder::Little;
-    const ALL: [Order; 12] = [
-        Order::Unsigned,
-        Order::Signed,
-        Order::Float,
-        Order::Bytes,
-        Order::Padded,
-        Order::TimeTz,
-        Order::Interval,
-        Order::Numeric,
-        Order::Inet,
-        Order::Tid,
-        Order::Bits,
-        Order::OidVector,
-    ];
 
     #[test]
     fn numbers() {
@@ -323,7 +325,7 @@ mod tests {
             // Of one width, and of two, and often with a common beginning.
             for (a, b) in [(a.get(..width), b.get(..width)), (Some(&a[..]), Some(&b[..])), (Some(&a[..]), a.get(..width))] {
                 let (Some(a), Some(b)) = (a, b) else { continue };
-                for order in ALL {
+                for order in Order::ALL {
                     let (x, y) = (order.abbreviate(a, endian), order.abbreviate(b, endian));
                     if let (Some(x), Some(y)) = (x, y) && x != y {
                         prop_assert_eq!(order.compare_bytes(a, b, endian), Some(x.cmp(&y)), "{:?}", order);
@@ -378,7 +380,7 @@ mod tests {
         #[test]
         fn never_panics_and_is_antisymmetric(a: Vec<u8>, b: Vec<u8>, big: bool) {
             let order = if big { ByteOrder::Big } else { LE };
-            for o in ALL {
+            for o in Order::ALL {
                 let one = o.compare_bytes(&a, &b, order);
                 prop_assert_eq!(one.map(Ordering::reverse), o.compare_bytes(&b, &a, order), "{:?}", o);
                 prop_assert!(o.compare_bytes(&a, &a, order).is_none_or(|c| c == Equal), "{:?}", o);

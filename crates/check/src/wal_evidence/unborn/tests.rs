@@ -1,18 +1,6 @@
 use super::*;
+use crate::testing::format;
 use pgfsck_format::wal::RecordType;
-use pgfsck_format::{ByteOrder, Checksums, ClusterFormat, Major};
-
-const FORMAT: ClusterFormat = ClusterFormat {
-    major: Major::V17,
-    order: ByteOrder::Little,
-    max_align: 8,
-    block_size: 8192,
-    segment_blocks: 131_072,
-    wal_block_size: 8192,
-    wal_segment_bytes: 16 << 20,
-    toast_max_chunk_bytes: 1996,
-    checksums: Checksums::On,
-};
 
 const UNBORN: Unborn = Unborn {
     xid: TransactionId(1000),
@@ -56,7 +44,7 @@ fn checkpoint(xid: u32, oid: u32, multi: u32) -> Vec<u8> {
 fn overtaken(records: &[Vec<u8>], at: Lsn) -> Vec<(&'static str, u32)> {
     let mut found = Found::default();
     for bytes in records {
-        let record = Record::decode(bytes, FORMAT).unwrap();
+        let record = Record::decode(bytes, format()).unwrap();
         let event = Event {
             lsn: at,
             record: RecordType::new(record.header.rmgr, record.header.info),
