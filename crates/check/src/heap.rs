@@ -25,7 +25,7 @@ use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader};
 use pgfsck_format::item::{ItemId, ItemState};
 use pgfsck_format::page::Page;
 use pgfsck_format::slru::Slru;
-use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid};
+use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid, TransactionId};
 pub(crate) use placement::block_named_by_tuples;
 use placement::misplaced;
 
@@ -85,10 +85,22 @@ pub struct HeapCheck<'a, 'p> {
     unfrozen: bool,
     /// Tuples of the page under way that the commit log denies, with its segment.
     denied: Vec<(u64, Contradiction)>,
+    /// The transactions of the last tuple of which they are sound, and whether it is to be frozen some day: its
+    /// neighbours mostly have the same.
+    sound: Option<(Transactions, bool)>,
+}
+
+/// All that a tuple says of its transactions, unless a VACUUM FULL before 9.0 moved it, and what its page says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Transactions {
+    xmin: TransactionId,
+    xmax: TransactionId,
+    infomasks: [u16; 2],
+    page: PageSays,
 }
 
 /// What a page says of all its tuples.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct PageSays {
     /// What it says of its transactions counts: after a clean stop, if it is not newer than the checkpoint
     /// (then it, or pg_control, is of another time).
@@ -123,6 +135,7 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             invisible: None,
             unfrozen: false,
             denied: Vec::new(),
+            sound: None,
         }
     }
 
@@ -233,11 +246,48 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         }
     }
 
-    /// What a sound tuple says of its transactions, held against the commit log and the page's promise that
-    /// everybody sees it.
-    fn check_fate(&mut self, at: &Place, number: OffsetNumber, tuple: &HeapTupleHeader<'_>) {
-        if !self.says.transactions {
+    /// What a tuple says of its transactions: not against itself, its relation or the commit log.
+    fn check_transactions(
+        &mut self,
+        at: &Place,
+        number: OffsetNumber,
+        tuple: &HeapTupleHeader<'_>,
+    ) {
+        let says = Transactions {
+            xmin: tuple.xmin(),
+            xmax: tuple.xmax(),
+            infomasks: [tuple.infomask(), tuple.infomask2()],
+            page: self.says,
+        };
+        if let Some((known, unfrozen)) = self.sound
+            && known == says
+        {
+            self.summary.visible_tuples += u64::from(says.page.all_visible);
+            self.unfrozen |= unfrozen;
             return;
+        }
+        let bounds = self.shape.bounds.as_ref();
+        let bounds = bounds.filter(|_| self.says.transactions);
+        if let Some(c) = contradiction(tuple, bounds, &mut self.outcomes) {
+            let finding = Finding::new(&codes::HEAP_TUPLE_INVALID, at.at_item(number), c.what);
+            self.hold(finding.values(c.have, c.expect));
+        } else if let Some(unfrozen) = self.check_fate(at, number, tuple)
+            && !tuple.moved()
+        {
+            self.sound = Some((says, unfrozen));
+        }
+    }
+
+    /// The same, of a tuple that does not contradict itself, against the commit log and the page's promise that
+    /// everybody sees it. If nothing is wrong: whether it is to be frozen some day, as far as that matters.
+    fn check_fate(
+        &mut self,
+        at: &Place,
+        number: OffsetNumber,
+        tuple: &HeapTupleHeader<'_>,
+    ) -> Option<bool> {
+        if !self.says.transactions {
+            return Some(false);
         }
         if let Some((xid, says, log)) = denied(tuple, &mut self.outcomes).filter(|_| self.log.sound)
         {
@@ -251,15 +301,20 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
             };
             let segment = place.map_or(0, |p| p.segment);
             self.denied.push((segment, found));
-            return;
+            return None;
         }
         if !self.says.all_visible {
-            return;
+            return Some(false);
         }
         self.summary.visible_tuples += 1;
-        self.unfrozen |= needs_freeze(tuple);
-        if let Some(why) = invisible(tuple, &mut self.outcomes) {
-            self.note_invisible(number, why);
+        let unfrozen = needs_freeze(tuple);
+        self.unfrozen |= unfrozen;
+        match invisible(tuple, &mut self.outcomes) {
+            Some(why) => {
+                self.note_invisible(number, why);
+                None
+            }
+            None => Some(unfrozen),
         }
     }
 
@@ -407,14 +462,7 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         if !self.shape.known {
             return;
         }
-        let bounds = self.shape.bounds.as_ref();
-        let bounds = bounds.filter(|_| self.says.transactions);
-        if let Some(c) = contradiction(&tuple, bounds, &mut self.outcomes) {
-            let finding = Finding::new(&codes::HEAP_TUPLE_INVALID, at.at_item(number), c.what);
-            self.hold(finding.values(c.have, c.expect));
-        } else {
-            self.check_fate(at, number, &tuple);
-        }
+        self.check_transactions(at, number, &tuple);
         let columns = self.shape.columns.attributes().len();
         if usize::from(tuple.natts()) > columns {
             if self.inserter_committed(&tuple) {
@@ -493,7 +541,7 @@ impl PageCheck for HeapCheck<'_, '_> {
         let (count, unused) = self.check_items(page, at);
         self.summary.items.set(page.block(), count, unused);
         if let Some(rows) = self.rows.as_mut().filter(|_| self.faulty.is_empty()) {
-            rows.page(page);
+            rows.page(page, self.chained);
         }
     }
 

@@ -84,6 +84,8 @@ const MAX_UNUSED: usize = 4 * 1024 * 1024;
 const UNUSED_BYTES: usize = 40;
 /// The count of a block that was not seen.
 const NOT_SEEN: u16 = u16::MAX;
+/// Beside the count of a block some of whose line pointers are unused: no page, 32 KiB at most, has so many.
+const HAS_UNUSED: u16 = 1 << 15;
 
 /// What the map says of a line pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +109,8 @@ impl ItemMap {
         if !self.reach(block.0) {
             return;
         }
-        self.counts.push(count);
+        let mark = if unused.is_empty() { 0 } else { HAS_UNUSED };
+        self.counts.push(count.min(HAS_UNUSED - 1) | mark);
         if !unused.is_empty() {
             self.unused_items += unused.len();
             self.unused.insert(block.0, unused);
@@ -182,19 +185,24 @@ impl ItemMap {
     #[must_use]
     pub fn fate(&self, block: BlockNumber, item: OffsetNumber) -> ItemFate {
         let at = block.0.checked_sub(self.base).map(|at| at as usize);
-        match at.and_then(|at| self.counts.get(at)) {
-            None | Some(&NOT_SEEN) => ItemFate::Unknown,
-            Some(&count) if item.0 == 0 || item.0 > count => ItemFate::Beyond(count),
-            Some(_)
-                if self
-                    .unused
-                    .get(&block.0)
-                    .is_some_and(|u| u.binary_search(&item.0).is_ok()) =>
-            {
-                ItemFate::Unused
-            }
-            Some(_) => ItemFate::Used,
+        let Some(&known) = at.and_then(|at| self.counts.get(at)) else {
+            return ItemFate::Unknown;
+        };
+        let count = known & !HAS_UNUSED;
+        if known == NOT_SEEN {
+            ItemFate::Unknown
+        } else if item.0 == 0 || item.0 > count {
+            ItemFate::Beyond(count)
+        } else if known != count && self.is_unused(block, item) {
+            ItemFate::Unused
+        } else {
+            ItemFate::Used
         }
+    }
+
+    fn is_unused(&self, block: BlockNumber, item: OffsetNumber) -> bool {
+        let unused = self.unused.get(&block.0);
+        unused.is_some_and(|items| items.binary_search(&item.0).is_ok())
     }
 }
 

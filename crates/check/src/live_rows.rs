@@ -291,12 +291,15 @@ impl<'a> RowFold<'a> {
         self.plan
     }
 
-    /// A page on which nothing is wrong.
-    pub fn page(&mut self, page: &Page<'_>) {
+    /// A page on which nothing is wrong; `chained` tells whether one of its tuples is part of a chain of updates.
+    pub fn page(&mut self, page: &Page<'_>, chained: bool) {
         self.live.push(page.block(), page.item_count());
         let start = self.live.starts.last().copied().unwrap_or(0);
         let part = self.plan.part(page.block());
-        self.find_roots(page);
+        self.roots.clear();
+        if chained {
+            self.find_roots(page);
+        }
         let rows = self.live_tuples(page);
         let plan = self.plan;
         for (ranges, fold) in plan.ranges.iter().zip(&mut self.ranges) {

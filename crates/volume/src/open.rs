@@ -165,7 +165,11 @@ fn open_one(path: &Path, options: &OpenOptions<'_>) -> Result<Opened, OpenError>
     };
     let meta = fs::metadata(path).map_err(|e| unreadable(e.into()))?;
     if !meta.is_dir() {
-        let beside = path.parent().filter(|_| is_base(path)).and_then(tar_set);
+        let beside = match path.parent().filter(|_| is_base(path)) {
+            Some(dir) if dir == Path::new("") => tar_set(Path::new("."), Some(path)),
+            Some(dir) => tar_set(dir, Some(path)),
+            None => None,
+        };
         let (members, beside) = beside.unwrap_or_else(|| {
             let member = Member {
                 path: Some(path.to_path_buf()),
@@ -183,7 +187,7 @@ fn open_one(path: &Path, options: &OpenOptions<'_>) -> Result<Opened, OpenError>
         .take(MAX_CHILDREN)
         .flatten()
         .map(|e| e.path())
-        .filter(|p| looks_like_data_directory(p) || tar_set(p).is_some())
+        .filter(|p| looks_like_data_directory(p) || tar_set(p, None).is_some())
         .collect();
     below.sort();
     match below.as_slice() {
@@ -217,7 +221,7 @@ fn open_one(path: &Path, options: &OpenOptions<'_>) -> Result<Opened, OpenError>
 /// Whether a directory is a backup and not somebody's data directory.
 fn is_backup(path: &Path) -> bool {
     let marks = ["backup_label", "backup_manifest"];
-    marks.iter().any(|m| path.join(m).is_file()) || tar_set(path).is_some()
+    marks.iter().any(|m| path.join(m).is_file()) || tar_set(path, None).is_some()
 }
 
 /// Of several backups, those that an incremental one rests on, down to a full one, as far as they are there:
@@ -255,7 +259,7 @@ fn directory(path: &Path, options: &OpenOptions<'_>) -> Result<Option<Opened>, O
             below: None,
         }));
     }
-    let Some((members, beside)) = tar_set(path) else {
+    let Some((members, beside)) = tar_set(path, None) else {
         return Ok(None);
     };
     tar(path, &members, beside, options).map(Some)
@@ -305,17 +309,24 @@ fn stem(path: &Path) -> &[u8] {
     Compression::of_name(name).map_or(name, |(stem, _)| stem)
 }
 
+/// How a file is compressed, by the ending of its name.
+fn compression(path: &Path) -> Option<Compression> {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    Compression::of_name(name).map(|(_, compression)| compression)
+}
+
 /// Whether this is the main archive of a backup that `pg_basebackup -Ft` wrote.
 fn is_base(path: &Path) -> bool {
     stem(path) == b"base.tar"
 }
 
-/// The archives of such a backup, the main one first, and the files beside them that belong to it.
+/// The archives of such a backup, the main one first, and the files beside them that belong to it. The main one may
+/// be named; of a plain and a compressed archive of one name, the one that is compressed like the main one is taken.
 #[expect(
     clippy::type_complexity,
     reason = "the two lists that Archives::open takes"
 )]
-fn tar_set(dir: &Path) -> Option<(Vec<Member>, Vec<(VolPath, PathBuf)>)> {
+fn tar_set(dir: &Path, named: Option<&Path>) -> Option<(Vec<Member>, Vec<(VolPath, PathBuf)>)> {
     let mut paths: Vec<PathBuf> = fs::read_dir(dir)
         .ok()?
         .take(MAX_CHILDREN)
@@ -323,7 +334,10 @@ fn tar_set(dir: &Path) -> Option<(Vec<Member>, Vec<(VolPath, PathBuf)>)> {
         .map(|e| e.path())
         .collect();
     paths.sort();
-    let base = paths.iter().find(|p| is_base(p))?.clone();
+    let first = || paths.iter().map(PathBuf::as_path).find(|p| is_base(p));
+    let base = named.or_else(first)?.to_path_buf();
+    let kind = compression(&base);
+    paths.sort_by_key(|p| compression(p) != kind);
     let mut members = vec![Member {
         path: Some(base),
         mount: VolPath::root(),
@@ -337,7 +351,6 @@ fn tar_set(dir: &Path) -> Option<(Vec<Member>, Vec<(VolPath, PathBuf)>)> {
             },
             None => continue,
         };
-        // A compressed and a plain file of one name: the first is taken.
         if members.iter().all(|m| m.mount != mount) {
             members.push(Member {
                 path: Some(path.clone()),
@@ -405,5 +418,30 @@ mod tests {
             panic!()
         };
         assert_eq!(names, ["other", "pgdata"]);
+    }
+
+    #[test]
+    fn the_archive_that_is_named_is_the_one_that_is_read() {
+        let tmp = tempfile::tempdir().unwrap();
+        for name in [
+            "base.tar",
+            "base.tar.zst",
+            "16400.tar",
+            "16400.tar.zst",
+            "pg_wal.tar",
+        ] {
+            fs::write(tmp.path().join(name), "").unwrap();
+        }
+        let names = |named: Option<&str>| -> Vec<String> {
+            let named = named.map(|name| tmp.path().join(name));
+            let (members, _) = tar_set(tmp.path(), named.as_deref()).unwrap();
+            let paths = members.iter().map(|m| m.path.as_deref().unwrap());
+            paths
+                .map(|p| p.file_name().unwrap().to_string_lossy().into_owned())
+                .collect()
+        };
+        assert_eq!(names(None), ["base.tar", "16400.tar", "pg_wal.tar"]);
+        let packed = ["base.tar.zst", "16400.tar.zst", "pg_wal.tar"];
+        assert_eq!(names(Some("base.tar.zst")), packed);
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! A compressed archive can only be read from its beginning, and an audit must go to and fro: the catalog
 //! tells what a file is, and the catalog lies somewhere in the middle. So the stream is decoded once, and its
-//! content is kept in blocks that are compressed again, lightly (LZ4, about as fast as memory), in memory
-//! while they are few and then in a file without a name. The system gives that file's space back when this
-//! process ends, however it ends.
+//! content is kept in blocks, in memory while they are few and then in a file without a name. The system gives
+//! that file's space back when this process ends, however it ends.
+//!
+//! The decoder sets the pace: a block is compressed again, lightly (LZ4), if that is done before the decoder has
+//! the next ones, and kept as it is if not. While much of the temporary space is used up, every block is compressed.
 
 use crate::ReadAt;
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
@@ -13,7 +15,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -23,6 +25,8 @@ const BLOCK_BYTES: usize = 1 << 16;
 const MEMORY_BYTES: usize = 32 << 20;
 /// Blocks that wait between the decoder and the compressor.
 const QUEUE_BLOCKS: usize = 32;
+/// As many waiting blocks mean that the decoder is the faster one.
+const MANY_BLOCKS: usize = QUEUE_BLOCKS / 4;
 
 /// How much spools may take.
 pub struct SpoolLimits<'a> {
@@ -80,6 +84,7 @@ impl Spool {
         limits: &SpoolLimits<'_>,
     ) -> (Self, Result<(), SpoolError>) {
         let (send, receive) = sync_channel(QUEUE_BLOCKS);
+        let waiting = &AtomicUsize::new(0);
         let mut spool = Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             starts: vec![0],
@@ -96,7 +101,10 @@ impl Spool {
                     bytes = bytes.saturating_add(block.len() as u64);
                     let over = bytes > (limits.content_bytes)();
                     // What a failed read has given before it failed counts.
-                    let gone = !block.is_empty() && !over && send.send(block).is_err();
+                    let gone = !block.is_empty() && !over && {
+                        waiting.fetch_add(1, Ordering::Relaxed);
+                        send.send(block).is_err()
+                    };
                     match read {
                         Err(e) => return Err(SpoolError::Stream(e)),
                         Ok(_) if over => {
@@ -109,7 +117,7 @@ impl Spool {
                     }
                 }
             });
-            let kept = spool.keep(receive, limits);
+            let kept = spool.keep(receive, waiting, limits);
             let read = reader.join().unwrap_or_else(|_| {
                 Err(SpoolError::Stream(io::Error::other("the decoder panicked")))
             });
@@ -122,11 +130,21 @@ impl Spool {
     fn keep(
         &mut self,
         blocks: Receiver<Vec<u8>>,
+        waiting: &AtomicUsize,
         limits: &SpoolLimits<'_>,
     ) -> Result<(), SpoolError> {
+        let temp_bytes = limits.temp_left.load(Ordering::Relaxed);
         let mut packed = vec![0; get_maximum_output_size(BLOCK_BYTES)];
         for block in blocks {
-            let n = compress_into(&block, &mut packed).unwrap_or(usize::MAX);
+            let behind = waiting.fetch_sub(1, Ordering::Relaxed) > MANY_BLOCKS;
+            // The memory is small, and worth the wait.
+            let roomy =
+                self.file.is_some() && limits.temp_left.load(Ordering::Relaxed) > temp_bytes / 2;
+            let n = if behind && roomy {
+                usize::MAX
+            } else {
+                compress_into(&block, &mut packed).unwrap_or(usize::MAX)
+            };
             // A block that does not become smaller is kept as it is: that is how it is told.
             let stored = match packed.get(..n) {
                 Some(small) if n < block.len() => small,

@@ -99,19 +99,21 @@ impl Charset {
 fn is_plain_ascii(bytes: &[u8]) -> bool {
     /// Bytes that are asked at once, so that the loop becomes vector instructions.
     const STEP: usize = 32;
-    let plain = |chunk: &[u8]| {
-        chunk
-            .iter()
-            .fold(true, |ok, &b| ok & (b.wrapping_sub(1) < 0x7F))
-    };
-    let chunks = bytes.chunks_exact(STEP);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        if !plain(chunk) {
-            return false;
-        }
+    // What is left over is asked together with what is before it: twice is faster than byte by byte.
+    if let Some(last) = bytes.last_chunk::<STEP>() {
+        return bytes.chunks_exact(STEP).all(are_plain) && are_plain(last);
     }
-    plain(rest)
+    match (bytes.last_chunk::<8>(), bytes) {
+        (Some(last), _) => bytes.chunks_exact(8).all(are_plain) && are_plain(last),
+        (None, few) => are_plain(few),
+    }
+}
+
+/// See [`is_plain_ascii`].
+#[inline(always)]
+fn are_plain(bytes: &[u8]) -> bool {
+    let plain = |ok, &b: &u8| ok & (b.wrapping_sub(1) < 0x7F);
+    bytes.iter().fold(true, plain)
 }
 
 /// Where the first character begins that `length` does not know, or the end.
