@@ -38,9 +38,11 @@ use fold::Fold;
 use pgfsck_format::control::{ControlFile, WalLevel};
 use pgfsck_format::wal::{BlockRef, RecordType, StopReason, WalEnd, WalReader};
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, RelFileLocator, TimeLineId, TransactionId};
+use rayon::prelude::*;
 pub use stamps::Stamp;
 use stamps::Stamps;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 pub use unborn::{Overtaken, Unborn};
 
 /// A block of a relation's fork.
@@ -146,6 +148,11 @@ impl Questions {
         self.images.extend(other.images);
         self.stamps |= other.stamps;
         self.unborn = self.unborn.or(other.unborn);
+    }
+
+    /// Whether all questions are about all pages: parts of the log can be asked on their own.
+    fn are_about_all(&self) -> bool {
+        self.count() == 0
     }
 
     /// Whether nobody asked anything.
@@ -293,19 +300,24 @@ impl WalEvidence {
             return Self::default();
         };
         let minimal = control.wal_level == WalLevel::Minimal;
+        let run = Run {
+            cx,
+            timeline,
+            system_identifier: control.system_identifier,
+            until,
+            must_reach,
+        };
+        if questions.are_about_all() {
+            let fold = || Fold::new(&questions, redo, minimal);
+            if let Some(evidence) = run.side_by_side(&log, segment..=goal, fold) {
+                return evidence;
+            }
+        }
         loop {
             let fold = Fold::new(&questions, redo, minimal);
-            let before = log.bytes_read();
-            let run = Run {
-                cx,
-                log: &mut log,
-                system_identifier: control.system_identifier,
-                until,
-                must_reach,
-            };
-            let (evidence, stopped) = run.from(segment, timeline, fold);
-            let read = log.bytes_read().saturating_sub(before);
-            Counters::add(&cx.sink.counters.bytes_read, read);
+            let part = run.from(&mut log, segment, None, fold);
+            let stopped = part.stopped;
+            let evidence = part.finish();
             let complete = evidence.is_conclusive();
             let next = stopped.saturating_add(1);
             if complete || next > goal || cx.sink.observer().cancelled() {
@@ -423,10 +435,11 @@ impl WalEvidence {
     }
 }
 
-/// One stretch of the log under way.
+/// How the log is read.
 struct Run<'r, 'a> {
     cx: &'r Cx<'a>,
-    log: &'r mut WalLog<'a>,
+    /// The timeline that it ends on.
+    timeline: TimeLineId,
     system_identifier: u64,
     /// The record that ends the log; `None` if it ends where it ends.
     until: Option<Lsn>,
@@ -434,28 +447,119 @@ struct Run<'r, 'a> {
     must_reach: Lsn,
 }
 
+/// What came of a part of the log.
+struct Part {
+    fold: Fold,
+    /// How far it was read; `None` if it could not be.
+    reach: Option<Reach>,
+    /// The segment in which reading ended.
+    stopped: u64,
+    /// Where the record begins that follows the part, and is the first of the next.
+    next: Option<Lsn>,
+}
+
+impl Part {
+    fn finish(self) -> WalEvidence {
+        match self.reach {
+            Some(reach) => self.fold.finish(reach),
+            None => WalEvidence::default(),
+        }
+    }
+
+    /// Joins the next part to this one; `None` if it does not follow.
+    fn join(mut self, later: Self) -> Option<Self> {
+        let (reach, more) = (self.reach?, later.reach?);
+        if self.next != Some(more.from) {
+            return None;
+        }
+        self.fold.merge(later.fold);
+        Some(Self {
+            fold: self.fold,
+            reach: Some(Reach {
+                from: reach.from,
+                ..more
+            }),
+            ..later
+        })
+    }
+}
+
 /// Records between two looks at whether the user wants to stop.
 const RECORDS_PER_LOOK: u32 = 1 << 12;
+/// Bytes of a part that is read on its own, and at least a segment: the same whatever the number of threads, so that
+/// the answers are.
+const PART_BYTES: usize = 16 << 20;
+/// Parts that are in memory at a time.
+const PARTS_AT_ONCE: usize = 2;
 
 impl Run<'_, '_> {
-    /// Reads from a segment on; also the segment in which reading ended.
-    fn from(self, segment: u64, timeline: TimeLineId, mut fold: Fold) -> (WalEvidence, u64) {
-        let start = self.log.start_of(segment);
+    /// Reads parts of the log side by side. `None` if there is only one, or if they do not follow one another: then
+    /// only reading from the beginning tells how far the log is believed.
+    fn side_by_side(
+        &self,
+        log: &WalLog<'_>,
+        segments: RangeInclusive<u64>,
+        fold: impl Fn() -> Fold + Sync,
+    ) -> Option<WalEvidence> {
+        let segment_bytes = (self.cx.fmt.wal_segment_bytes as usize).max(1);
+        let per_part = (PART_BYTES / segment_bytes).max(1);
+        let starts: Vec<u64> = segments.step_by(per_part).collect();
+        let ends = starts.iter().skip(1).map(|s| Some(log.start_of(*s)));
+        let parts: Vec<(u64, Option<Lsn>)> =
+            starts.iter().copied().zip(ends.chain([None])).collect();
+        if parts.len() < 2 {
+            return None;
+        }
+        let mut whole: Option<Part> = None;
+        for some in parts.chunks(PARTS_AT_ONCE) {
+            let read = some.par_iter().map(|&(segment, end)| {
+                let fold = match Some(&segment) == starts.first() {
+                    true => fold(),
+                    false => fold().of_later_part(),
+                };
+                self.from(&mut log.again(), segment, end, fold)
+            });
+            for part in read.collect::<Vec<Part>>() {
+                whole = Some(match whole {
+                    None => part,
+                    Some(before) => before.join(part)?,
+                });
+            }
+        }
+        whole.map(Part::finish).filter(WalEvidence::is_conclusive)
+    }
+
+    /// Reads from a segment on, up to the first record that begins at `end` or behind it.
+    fn from(&self, log: &mut WalLog<'_>, segment: u64, end: Option<Lsn>, fold: Fold) -> Part {
+        let before = log.bytes_read();
+        let part = self.read(log, segment, end, fold);
+        let read = log.bytes_read().saturating_sub(before);
+        Counters::add(&self.cx.sink.counters.bytes_read, read);
+        part
+    }
+
+    fn read(&self, log: &mut WalLog<'_>, segment: u64, end: Option<Lsn>, fold: Fold) -> Part {
+        let start = log.start_of(segment);
         let bytes = u64::from(self.cx.fmt.wal_segment_bytes).max(1);
         let in_segment = |at: Lsn| at.0.checked_div(bytes).unwrap_or(0);
-        let opened = WalReader::at_first_record(
-            &mut *self.log,
-            self.cx.fmt,
-            Some(self.system_identifier),
-            start,
-        );
+        let mut part = Part {
+            fold,
+            reach: None,
+            stopped: segment,
+            next: None,
+        };
+        let opened =
+            WalReader::at_first_record(log, self.cx.fmt, Some(self.system_identifier), start);
         let mut reader = match opened {
             Ok(r) => r,
-            Err(stop) => return (WalEvidence::default(), in_segment(stop.place).max(segment)),
+            Err(stop) => {
+                part.stopped = in_segment(stop.place).max(segment);
+                return part;
+            }
         };
         let from = reader.position();
         let mut reach = Reach {
-            timeline,
+            timeline: self.timeline,
             from,
             to: from,
             last: from,
@@ -463,7 +567,7 @@ impl Run<'_, '_> {
             complete: false,
         };
         let mut records = 0_u32;
-        let stopped = loop {
+        part.stopped = loop {
             let raw = match reader.next_record() {
                 Ok(raw) => raw,
                 Err(stop) => {
@@ -474,12 +578,16 @@ impl Run<'_, '_> {
                     break in_segment(stop.place).max(segment);
                 }
             };
+            if end.is_some_and(|end| raw.lsn >= end) {
+                part.next = Some(raw.lsn);
+                break in_segment(raw.lsn);
+            }
             (reach.last, reach.to) = (raw.lsn, raw.end);
             // Its CRC is right: a record that cannot be decoded is one whose writer this program does not know.
             if let Ok(record) = raw.decode() {
-                fold.take(raw.lsn, raw.end, &record, self.cx.fmt);
+                part.fold.take(raw.lsn, raw.end, &record, self.cx.fmt);
             } else {
-                fold.forget();
+                part.fold.forget();
             }
             if self.until.is_some_and(|u| raw.lsn >= u) {
                 reach.complete = self.until == Some(raw.lsn);
@@ -490,6 +598,7 @@ impl Run<'_, '_> {
                 break in_segment(raw.lsn);
             }
         };
-        (fold.finish(reach), stopped)
+        part.reach = Some(reach);
+        part
     }
 }

@@ -24,6 +24,7 @@ use pgfsck_volume::{
 };
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 /// More than any timeline history file has, in bytes.
 const HISTORY_LIMIT: u64 = 1 << 20;
@@ -60,8 +61,8 @@ pub struct WalLog<'a> {
     volume: &'a dyn Volume,
     archives: &'a [Directory],
     fmt: ClusterFormat,
-    files: BTreeMap<u64, SegmentFile>,
-    stretches: Vec<Stretch>,
+    files: Arc<BTreeMap<u64, SegmentFile>>,
+    stretches: Arc<[Stretch]>,
     open: Option<(u64, Content)>,
     bytes_read: u64,
 }
@@ -247,21 +248,36 @@ impl<'a> WalLog<'a> {
                 candidates.entry(number).or_default().push(file);
             }
         }
-        let mut log = Self {
+        let log = Self {
             volume,
             archives,
             fmt,
-            files: BTreeMap::new(),
-            stretches,
+            files: Arc::default(),
+            stretches: stretches.into(),
             open: None,
             bytes_read: 0,
         };
-        for (number, files) in candidates {
-            if let Some(file) = log.choose(number, files) {
-                log.files.insert(number, file);
-            }
+        let chosen = candidates
+            .into_iter()
+            .filter_map(|(number, files)| Some((number, log.choose(number, files)?)));
+        Ok(Self {
+            files: Arc::new(chosen.collect()),
+            ..log
+        })
+    }
+
+    /// The same log once more, for another thread; nothing of it has been read.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            volume: self.volume,
+            archives: self.archives,
+            fmt: self.fmt,
+            files: Arc::clone(&self.files),
+            stretches: Arc::clone(&self.stretches),
+            open: None,
+            bytes_read: 0,
         }
-        Ok(log)
     }
 
     /// The file to read of those that hold the same segment.

@@ -12,7 +12,9 @@ use pgfsck_check::budget::Budget;
 use pgfsck_check::context::{Cx, Level, Stop};
 use pgfsck_check::recovery::{self, Recovery, Touch};
 use pgfsck_check::sink::{Observer, Sink};
-use pgfsck_check::wal_evidence::{BlockAddress, Fate, LsnVerdict, Questions, Stamp, WalEvidence};
+use pgfsck_check::wal_evidence::{
+    BlockAddress, Fate, LsnVerdict, Questions, Stamp, Unborn, WalEvidence,
+};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::names::RelFileName;
 use pgfsck_format::page::Page;
@@ -205,18 +207,57 @@ fn numbered(dir: &Path) -> Vec<(Oid, PathBuf)> {
         .collect()
 }
 
-#[test]
-fn a_healthy_cluster_is_not_contradicted() {
-    for name in ["pg96", "s390x_pg15", "pg17_bs16k", "x86_pg19"] {
-        let root = data_of(name);
-        Cluster::read(&root).is_confirmed();
-    }
-    for root in std::env::var("PGFSCK_CLUSTERS")
-        .unwrap_or_default()
+/// Carried clusters that were stopped, and those that the user named.
+fn stopped() -> Vec<Cluster> {
+    let carried = ["pg96", "s390x_pg15", "pg17_bs16k", "x86_pg19"].map(data_of);
+    let named = std::env::var("PGFSCK_CLUSTERS").unwrap_or_default();
+    let named = named
         .split(':')
         .filter(|r| !r.is_empty())
-    {
-        Cluster::read(Path::new(root)).is_confirmed();
+        .map(PathBuf::from);
+    let roots = carried.into_iter().chain(named);
+    roots.map(|root| Cluster::read(&root)).collect()
+}
+
+#[test]
+fn a_healthy_cluster_is_not_contradicted() {
+    for cluster in stopped() {
+        cluster.is_confirmed();
+    }
+}
+
+/// A question about one page makes the log be read from its beginning; without, parts of it are read side by side.
+#[test]
+fn parts_of_the_log_say_what_the_whole_says() {
+    for cluster in stopped() {
+        let name = cluster.root.display();
+        let all = || {
+            let mut q = Questions::default();
+            q.stamps();
+            q.unborn(Unborn::from(&cluster.control.check_point_copy));
+            q
+        };
+        let mut from_the_beginning = all();
+        from_the_beginning.page_lsn(Lsn(1));
+        for stop in [
+            Stop::Clean,
+            Stop::Unclean {
+                redo: cluster.control.check_point_copy.redo,
+            },
+        ] {
+            let parts = cluster.gather(stop, all());
+            let whole = cluster.gather(stop, from_the_beginning.clone());
+            assert_eq!(parts.reach(), whole.reach(), "{name}");
+            let overtaken = |e: &WalEvidence| format!("{:?}", e.overtaken().collect::<Vec<_>>());
+            assert_eq!(overtaken(&parts), overtaken(&whole), "{name}");
+            for (at, lsn) in &cluster.pages {
+                let own = lsn.unwrap_or_default().0;
+                for lsn in [0, own.saturating_sub(8), own, own + 8, u64::MAX].map(Lsn) {
+                    let said = (parts.stamp(*at, lsn), whole.stamp(*at, lsn));
+                    assert_eq!(said.0, said.1, "{name}: {at:?} at {lsn}");
+                }
+            }
+        }
     }
 }
 

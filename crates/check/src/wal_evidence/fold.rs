@@ -23,6 +23,8 @@ pub(super) struct Fold {
     redo: Option<Lsn>,
     /// Whether `wal_level` is minimal now; `None` before the first record that says so.
     minimal: Option<bool>,
+    /// The first record that says so.
+    first_change: Option<Lsn>,
     minimal_at_end: bool,
     unborn: Option<Unborn>,
 }
@@ -55,9 +57,39 @@ impl Fold {
             watched,
             redo,
             minimal: None,
+            first_change: None,
             minimal_at_end,
             unborn: questions.unborn,
         }
+    }
+
+    /// The same of a part of the log before which there are others, whose folds take over this one. Only for questions
+    /// about all pages.
+    pub(super) fn of_later_part(self) -> Self {
+        let answers = WalEvidence {
+            stamps: self.answers.stamps.map(|_| Stamps::of_later_part()),
+            ..self.answers
+        };
+        Self { answers, ..self }
+    }
+
+    /// Takes over the fold of the next part of the log.
+    pub(super) fn merge(&mut self, later: Self) {
+        if let (Some(stamps), Some(more)) = (&mut self.answers.stamps, later.answers.stamps) {
+            stamps.merge(more);
+        }
+        self.answers.overtaken.merge(later.answers.overtaken);
+        // What comes before the first change may have been minimal, unless it is known here that it was not.
+        let until = later.answers.minimal_until;
+        let known = self.minimal == Some(false) && later.first_change == Some(until);
+        if later.first_change.is_some() && !known {
+            self.answers.minimal_until = until;
+        }
+        self.first_change = self.first_change.or(later.first_change);
+        self.minimal = match later.first_change {
+            Some(_) => later.minimal,
+            None => self.minimal,
+        };
     }
 
     /// The answers.
@@ -307,6 +339,7 @@ impl Fold {
         if self.minimal != Some(false) {
             self.answers.minimal_until = lsn;
         }
+        self.first_change = self.first_change.or(Some(lsn));
         self.minimal = change.ok().map(|c| c.wal_level == WalLevel::Minimal);
     }
 }

@@ -30,6 +30,27 @@ struct Last {
 pub(super) struct Stamps {
     blocks: BTreeMap<Key, Last>,
     full: bool,
+    /// Of a later part of the log: which blocks it has made new, so that what an earlier part says of them is void.
+    made_new: Option<MadeNew>,
+}
+
+/// Stretches of blocks that are remembered as new, at most; with more, all blocks are.
+const MAX_MADE_NEW: usize = 1 << 16;
+
+/// Blocks that a part of the log has made new.
+#[derive(Debug, Default)]
+struct MadeNew {
+    blocks: Vec<RangeInclusive<Key>>,
+    all: bool,
+}
+
+impl MadeNew {
+    fn push(&mut self, blocks: RangeInclusive<Key>) {
+        self.all |= self.blocks.len() >= MAX_MADE_NEW;
+        if !self.all {
+            self.blocks.push(blocks);
+        }
+    }
 }
 
 /// What a page's LSN is, by the records that list its block.
@@ -48,6 +69,41 @@ pub enum Stamp {
 }
 
 impl Stamps {
+    /// Of a part of the log before which there are others.
+    pub(super) fn of_later_part() -> Self {
+        Self {
+            made_new: Some(MadeNew::default()),
+            ..Self::default()
+        }
+    }
+
+    /// Takes over what the next part of the log says.
+    pub(super) fn merge(&mut self, later: Self) {
+        let made_new = later.made_new.unwrap_or_default();
+        self.full |= later.full;
+        if made_new.all {
+            self.forget();
+        }
+        for blocks in made_new.blocks {
+            let (first, last) = blocks.into_inner();
+            self.remove(first, last);
+        }
+        for (key, found) in later.blocks {
+            if self.has_room(&key) {
+                let last = self.blocks.entry(key).or_default();
+                last.possible = found.possible;
+                last.certain = last.certain.max(found.certain);
+            }
+        }
+    }
+
+    /// Whether one more record about this block can be remembered.
+    fn has_room(&mut self, key: &Key) -> bool {
+        let room = self.blocks.len() < MAX_BLOCKS || self.blocks.contains_key(key);
+        self.full |= !room;
+        room
+    }
+
     /// A record that ends at `end` lists this block.
     pub(super) fn take(
         &mut self,
@@ -66,11 +122,10 @@ impl Stamps {
                 .image
                 .is_some_and(|i| i.restore(fmt).is_ok_and(|p| p.iter().all(|&b| b == 0)));
         if is_new {
-            self.blocks.remove(&key);
+            self.remove(key, key);
             return;
         }
-        if self.blocks.len() >= MAX_BLOCKS && !self.blocks.contains_key(&key) {
-            self.full = true;
+        if !self.has_room(&key) {
             return;
         }
         let last = self.blocks.entry(key).or_default();
@@ -96,12 +151,18 @@ impl Stamps {
         for key in gone {
             self.blocks.remove(&key);
         }
+        if let Some(made_new) = &mut self.made_new {
+            made_new.push(first..=last);
+        }
     }
 
     /// Forgets everything.
     pub(super) fn forget(&mut self) {
         self.blocks.clear();
         self.full = true;
+        if let Some(made_new) = &mut self.made_new {
+            made_new.all = true;
+        }
     }
 
     /// What the LSN of this block's page is. `within` tells whether the log reaches an LSN.

@@ -50,14 +50,53 @@ pub struct Overtaken {
 /// The counters that are behind.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Found {
-    xid: Option<Overtaken>,
-    multi: Option<Overtaken>,
-    oid: Option<Overtaken>,
+    xid: Slot,
+    multi: Slot,
+    oid: Slot,
+}
+
+/// The first contradiction. Numbers go round, and a log may be long: where a checkpoint on the way agrees, what was
+/// given out before it is older.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    first: Option<Overtaken>,
+    /// A checkpoint on the way agreed.
+    agreed: bool,
+}
+
+impl Slot {
+    /// What one record says.
+    fn settle(&mut self, found: Option<Overtaken>, checkpoint: bool) {
+        if found.is_none() && checkpoint {
+            *self = Self {
+                first: None,
+                agreed: true,
+            };
+        }
+        self.first = self.first.or(found);
+    }
+
+    /// What the next part of the log says.
+    fn merge(&mut self, later: Self) {
+        if later.agreed {
+            *self = later;
+        }
+        self.first = self.first.or(later.first);
+    }
 }
 
 impl Found {
     pub(super) fn all(self) -> impl Iterator<Item = Overtaken> {
-        [self.xid, self.multi, self.oid].into_iter().flatten()
+        [self.xid, self.multi, self.oid]
+            .into_iter()
+            .filter_map(|slot| slot.first)
+    }
+
+    /// Takes over what the next part of the log says.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.xid.merge(later.xid);
+        self.multi.merge(later.multi);
+        self.oid.merge(later.oid);
     }
 
     /// Looks at a record.
@@ -79,29 +118,17 @@ impl Found {
         // A counter that is impossible by itself has been reported.
         let xid = xid.filter(|next| unborn.xid.is_normal() && unborn.xid.precedes(*next));
         let xid = xid.map(|next| overtaken("nextXid", unborn.xid.0, next.0));
-        settle(&mut self.xid, xid, checkpoint);
+        self.xid.settle(xid, checkpoint);
         let multi = used.next_multi.filter(|next| unborn.multi.precedes(*next));
         let multi = multi.map(|next| overtaken("nextMulti", unborn.multi.0, next.0));
-        settle(&mut self.multi, multi, checkpoint);
+        self.multi.settle(multi, checkpoint);
         let oid = used
             .next_oid
             .and_then(|end| end.0.checked_sub(OID_PREFETCH));
         let behind = |least: &u32| unborn.oid.0.wrapping_sub(*least).cast_signed() < 0;
         let oid = oid.filter(|least| unborn.oid.0 != 0 && behind(least));
         let oid = oid.map(|least| overtaken("nextOid", unborn.oid.0, least));
-        settle(&mut self.oid, oid, checkpoint);
-    }
-}
-
-/// Keeps the first contradiction. Numbers go round, and a log may be long: where a checkpoint on the way agrees, what
-/// was given out before it is older.
-fn settle(slot: &mut Option<Overtaken>, found: Option<Overtaken>, checkpoint: bool) {
-    match found {
-        Some(found) => {
-            slot.get_or_insert(found);
-        }
-        None if checkpoint => *slot = None,
-        None => {}
+        self.oid.settle(oid, checkpoint);
     }
 }
 
