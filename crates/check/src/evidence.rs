@@ -261,7 +261,8 @@ impl<'a> DatabasePass<'a> {
         if relation.persistence != Persistence::Permanent || !relation.trust.is_proven() {
             return;
         }
-        let about_all = self.suspicions.about_all();
+        let about_all =
+            self.suspicions.about_all() && !self.suspicions.lsns().know_size(locator, blocks);
         if about_all || word.is_some() {
             let at = self.end_of(target, locator, blocks);
             self.suspicions.add(Suspicion::Shorter {

@@ -110,6 +110,12 @@ impl PageLsns {
         }
     }
 
+    /// Whether the log was read, and proves no more than so many blocks of this relation.
+    #[must_use]
+    pub fn know_size(&self, locator: RelFileLocator, blocks: u32) -> bool {
+        self.settled && self.log.is_within(locator, blocks)
+    }
+
     /// Looks at a page of the main fork of a permanent relation. Whether it may be held against other pages:
     /// a page of the past may not.
     pub fn look(&self, cx: &Cx<'_>, at: &Place, locator: RelFileLocator, page: &Page<'_>) -> bool {

@@ -104,7 +104,7 @@ impl<'a> DatabasePass<'a> {
             self.join_toast(&mut units);
         }
         let units: Vec<Unit<'a>> = units.into_values().collect();
-        units.par_iter().for_each(|unit| {
+        units.par_iter().with_max_len(1).for_each(|unit| {
             if !self.cx.sink.observer().cancelled() {
                 self.examine(unit);
             }

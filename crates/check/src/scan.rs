@@ -1,6 +1,6 @@
 //! Reading every block of a relation fork once: checksum, header, then the page check of its kind.
 //!
-//! Work is cut into pieces of about 64 MiB within a segment file; each piece is read by `pread`
+//! Work is cut into pieces of some 16 MiB within a segment file; each piece is read by `pread`
 //! into the thread's own buffer. A page check looks at one page at a time and folds what others
 //! must know into a summary; summaries merge in block order, so that it does not matter how the
 //! work was cut.
@@ -19,8 +19,10 @@ use std::cell::RefCell;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 256 * 1024;
-/// Bytes of one piece of work.
-const PIECE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of one piece of work: a few tens of milliseconds, so that no thread waits long for the last one.
+const PIECE_BYTES: u64 = 16 * 1024 * 1024;
+/// Pieces whose summaries wait to be merged, at most.
+const PIECES_AT_ONCE: usize = 64;
 
 thread_local! {
     static BUFFER: RefCell<ScanBuffer> = RefCell::new(ScanBuffer::new(READ_BYTES));
@@ -129,18 +131,20 @@ pub fn scan<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles<'_>, make: impl Fn() -> 
         scan_piece(cx, fork, piece, &mut check);
         check
     };
-    let parts: Vec<C> = match pieces.as_slice() {
-        [] => Vec::new(),
-        [one] => vec![look(one)],
-        several => several.par_iter().map(look).collect(),
-    };
-    parts
-        .into_iter()
-        .reduce(|mut a, b| {
-            a.merge(b);
-            a
-        })
-        .unwrap_or_else(make)
+    let mut whole: Option<C> = None;
+    for some in pieces.chunks(PIECES_AT_ONCE) {
+        let parts: Vec<C> = match some {
+            [one] => vec![look(one)],
+            several => several.par_iter().with_max_len(1).map(look).collect(),
+        };
+        for part in parts {
+            match &mut whole {
+                Some(whole) => whole.merge(part),
+                None => whole = Some(part),
+            }
+        }
+    }
+    whole.unwrap_or_else(make)
 }
 
 /// Cuts segment files into pieces; what follows the last whole block is not scanned.

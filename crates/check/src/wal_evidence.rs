@@ -391,6 +391,14 @@ impl WalEvidence {
         }
     }
 
+    /// Whether it is known already that [`WalEvidence::highest_block`] would prove no more than so many blocks of the
+    /// relation's main fork: for an answer to the question about stamps.
+    #[must_use]
+    pub fn is_within(&self, locator: RelFileLocator, blocks: u32) -> bool {
+        let stamps = self.proof().and_then(|p| p.stamps.as_ref());
+        stamps.is_some_and(|s| s.is_within(locator, blocks))
+    }
+
     /// Whether a record that ends there must be among those that were read, and pages carry only their own LSNs.
     fn reaches(&self, reach: Reach, lsn: Lsn) -> bool {
         reach.from < lsn && lsn <= reach.to && lsn > self.minimal_until

@@ -239,6 +239,9 @@ fn parts_of_the_log_say_what_the_whole_says() {
         };
         let mut from_the_beginning = all();
         from_the_beginning.page_lsn(Lsn(1));
+        for (locator, fork) in cluster.sizes.keys() {
+            from_the_beginning.highest_block(*locator, *fork);
+        }
         for stop in [
             Stop::Clean,
             Stop::Unclean {
@@ -250,6 +253,16 @@ fn parts_of_the_log_say_what_the_whole_says() {
             assert_eq!(parts.reach(), whole.reach(), "{name}");
             let overtaken = |e: &WalEvidence| format!("{:?}", e.overtaken().collect::<Vec<_>>());
             assert_eq!(overtaken(&parts), overtaken(&whole), "{name}");
+            let mut within = 0;
+            for (locator, fork) in cluster.sizes.keys() {
+                if let (Some((block, _)), ForkNumber::Main, Stop::Clean) =
+                    (whole.highest_block(*locator, *fork), *fork, stop)
+                {
+                    assert!(!parts.is_within(*locator, block.0), "{name}: {locator:?}");
+                    within += u32::from(parts.is_within(*locator, block.0 + 1));
+                }
+            }
+            assert!(within > 0 || stop != Stop::Clean, "{name}");
             for (at, lsn) in &cluster.pages {
                 let own = lsn.unwrap_or_default().0;
                 for lsn in [0, own.saturating_sub(8), own, own + 8, u64::MAX].map(Lsn) {

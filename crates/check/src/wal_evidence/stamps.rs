@@ -3,7 +3,7 @@
 use super::BlockAddress;
 use pgfsck_format::wal::{BlockRef, RecordType};
 use pgfsck_format::{BlockNumber, ClusterFormat, ForkNumber, Lsn, RelFileLocator};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// Blocks that are remembered, at most: some 30 MB. Of others nothing is proven.
@@ -30,9 +30,14 @@ struct Last {
 pub(super) struct Stamps {
     blocks: BTreeMap<Key, Last>,
     full: bool,
+    /// Relations that were cut, or have pages that were logged while new: their blocks here do not tell their size.
+    unsized_relations: BTreeSet<RelFileLocator>,
     /// Of a later part of the log: which blocks it has made new, so that what an earlier part says of them is void.
     made_new: Option<MadeNew>,
 }
+
+/// Relations whose size is not known that are remembered, at most.
+const MAX_UNSIZED: usize = 1 << 16;
 
 /// Stretches of blocks that are remembered as new, at most; with more, all blocks are.
 const MAX_MADE_NEW: usize = 1 << 16;
@@ -88,6 +93,9 @@ impl Stamps {
             let (first, last) = blocks.into_inner();
             self.remove(first, last);
         }
+        for locator in later.unsized_relations {
+            self.lose_size(locator);
+        }
         for (key, found) in later.blocks {
             if self.has_room(&key) {
                 let last = self.blocks.entry(key).or_default();
@@ -123,6 +131,7 @@ impl Stamps {
                 .is_some_and(|i| i.restore(fmt).is_ok_and(|p| p.iter().all(|&b| b == 0)));
         if is_new {
             self.remove(key, key);
+            self.lose_size(block.locator);
             return;
         }
         if !self.has_room(&key) {
@@ -144,6 +153,23 @@ impl Stamps {
     /// The blocks of this relation from `first` on are no more.
     pub(super) fn cut(&mut self, locator: RelFileLocator, first: BlockNumber) {
         self.remove((locator, first), (locator, BlockNumber::INVALID));
+        self.lose_size(locator);
+    }
+
+    /// The blocks of this relation that are remembered do not tell how many it has.
+    fn lose_size(&mut self, locator: RelFileLocator) {
+        self.full |= self.unsized_relations.len() >= MAX_UNSIZED;
+        if !self.full {
+            self.unsized_relations.insert(locator);
+        }
+    }
+
+    /// Whether no record proves that the relation has more than so many blocks.
+    pub(super) fn is_within(&self, locator: RelFileLocator, blocks: u32) -> bool {
+        let beyond = (locator, BlockNumber(blocks))..=(locator, BlockNumber::INVALID);
+        !self.full
+            && !self.unsized_relations.contains(&locator)
+            && self.blocks.range(beyond).next().is_none()
     }
 
     fn remove(&mut self, first: Key, last: Key) {
