@@ -107,7 +107,7 @@ pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) ->
         recovery,
         coverage: Coverage::new(&counters, &skips, covered),
         summary,
-        findings: findings.iter().map(ReportFinding::from).collect(),
+        findings: findings.into_iter().map(ReportFinding::from).collect(),
         elapsed_seconds: start.elapsed().as_secs_f64(),
     }
 }

@@ -80,14 +80,8 @@ impl Examination<'_> {
         };
         let suspicions = Suspicions::new(cx, self.control, log.bytes);
         let rules = CatalogRules::new(*cx, &catalog, &inserters);
-        let databases = Databases {
-            cx: *cx,
-            catalog: &catalog,
-            directories: &directories,
-            inserters: &inserters,
-            suspicions: &suspicions,
-            rules: rules.as_ref(),
-        };
+        let about = (&inserters, &suspicions);
+        let databases = Databases::new(*cx, &catalog, &directories, about, rules.as_ref());
         rayon::join(|| databases.shared(), || databases.all());
         inserters.contradictions.report(cx);
         if !inserters.contradictions.discredit_log() {

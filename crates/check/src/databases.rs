@@ -19,8 +19,8 @@ use pgfsck_format::datum::text::Charset;
 use pgfsck_format::{BlockNumber, Oid};
 use pgfsck_volume::{VolPath, VolumeError};
 use rayon::prelude::*;
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The databases of a cluster, with all that is needed to examine them.
 pub struct Databases<'a> {
@@ -36,9 +36,70 @@ pub struct Databases<'a> {
     pub suspicions: &'a Suspicions,
     /// The rules between catalogs, if they apply.
     pub rules: Option<&'a CatalogRules<'a>>,
+    /// The catalogs of the database that describes the shared relations, until its own turn: they are read once.
+    lender: Mutex<Option<Arc<Described>>>,
 }
 
-impl Databases<'_> {
+/// What the catalogs of one database say of its relations.
+struct Described {
+    relations: DatabaseCatalog,
+    attributes: Attributes,
+    key_types: KeyTypes,
+}
+
+impl<'a> Databases<'a> {
+    /// The databases of a cluster whose shared catalogs are read.
+    pub fn new(
+        cx: Cx<'a>,
+        catalog: &'a ClusterCatalog,
+        directories: &'a Directories,
+        (inserters, suspicions): (&'a Inserters<'a>, &'a Suspicions),
+        rules: Option<&'a CatalogRules<'a>>,
+    ) -> Self {
+        let mut databases = Self {
+            cx,
+            catalog,
+            directories,
+            inserters,
+            suspicions,
+            rules,
+            lender: Mutex::default(),
+        };
+        let lender = catalog.database(catalog.shared_from);
+        let lender = lender.map(|d| Arc::new(databases.describe(d)));
+        databases.lender = Mutex::new(lender);
+        databases
+    }
+
+    /// Reads what the catalogs of a database say of its relations.
+    fn describe(&self, database: &Database) -> Described {
+        let volume = self.cx.volume;
+        let relations = self.catalog.load_database(volume, database);
+        let attributes = self.catalog.load_attributes(volume, database, &relations);
+        let key_types = self.catalog.load_key_types(volume, database, &relations);
+        Described {
+            relations,
+            attributes,
+            key_types,
+        }
+    }
+
+    /// The lender's catalogs, which go when they are no longer needed.
+    fn lent(&self) -> Option<Arc<Described>> {
+        let lender = self.lender.lock();
+        lender.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Of a database whose turn it is.
+    fn described(&self, database: &Database) -> Arc<Described> {
+        let mut lent = None;
+        if database.oid == self.catalog.shared_from {
+            let mut lender = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
+            lent = lender.take();
+        }
+        lent.unwrap_or_else(|| Arc::new(self.describe(database)))
+    }
+
     /// The shared relations in `global`.
     pub fn shared(&self) {
         let cx = &self.cx;
@@ -49,19 +110,17 @@ impl Databases<'_> {
         let path = VolPath::new("global");
         let directory = list_relations(cx, Oid::PG_GLOBAL, Oid::INVALID, path.clone());
         relmaps::check(cx, &path, true, true, Some(&database));
-        let source = self.catalog.database(self.catalog.shared_from);
-        let (attributes, key_types) = source.map_or_else(Default::default, |d| {
-            let relations = self.catalog.load_database(cx.volume, d);
-            let attributes = self.catalog.load_attributes(cx.volume, d, &relations);
-            let key_types = self.catalog.load_key_types(cx.volume, d, &relations);
-            (attributes, key_types)
-        });
+        let lent = self.lent();
+        let nothing = <(Attributes, KeyTypes)>::default();
+        let (attributes, key_types) = lent
+            .as_ref()
+            .map_or((&nothing.0, &nothing.1), |d| (&d.attributes, &d.key_types));
         if let Some(rules) = self.rules {
-            rules.shared(&attributes, &database);
+            rules.shared(attributes, &database);
         }
         // Names in shared catalogs are in the encoding of the database that wrote them, whichever it was.
         let types = Types {
-            attributes: &attributes,
+            attributes,
             enums: &key_types.enums,
             sequences: &Sequences::default(),
             charset: Charset::AnyByte,
@@ -70,7 +129,7 @@ impl Databases<'_> {
         self.relations(
             &database,
             &self.catalog.shared,
-            (types, &key_types),
+            (types, key_types),
             &[directory],
         );
     }
@@ -79,28 +138,21 @@ impl Databases<'_> {
     pub fn all(&self) {
         let catalog = self.catalog;
         catalog.databases.par_iter().for_each(|d| self.database(d));
-        let listed: HashSet<Oid> = catalog.databases.iter().map(|d| d.oid).collect();
         let unlisted: BTreeSet<Oid> = self
             .directories
             .databases
             .keys()
             .map(|k| k.1)
-            .filter(|oid| !listed.contains(oid))
+            .filter(|oid| catalog.database(*oid).is_none())
             .collect();
         unlisted.par_iter().for_each(|&oid| self.unlisted(oid));
     }
 
     /// The listed directories of a database, one per tablespace.
     fn list(&self, database: Oid) -> Vec<RelationDirectory> {
-        let own = self
-            .directories
-            .databases
-            .iter()
-            .filter(|((_, oid), _)| *oid == database);
+        let own = self.directories.of(database);
         let listed: Vec<RelationDirectory> = own
-            .map(|((tablespace, _), path)| {
-                list_relations(&self.cx, *tablespace, database, path.clone())
-            })
+            .map(|(tablespace, path)| list_relations(&self.cx, tablespace, database, path.clone()))
             .collect();
         let bytes = listed.iter().flat_map(|d| &d.files).map(|f| f.bytes).sum();
         self.cx.sink.observer().expect(bytes);
@@ -218,32 +270,34 @@ impl Databases<'_> {
             database.trust.is_proven(),
             Some(named),
         );
-        let relations = self.catalog.load_database(cx.volume, database);
+        let described = self.described(database);
+        let Described {
+            relations,
+            attributes,
+            key_types,
+        } = described.as_ref();
         report_losses(cx, &relations.losses);
         if relations.relation(PG_CLASS).is_none() {
-            report_lost_pg_class(cx, &relations, named);
+            report_lost_pg_class(cx, relations, named);
         }
-        let attributes = self
-            .catalog
-            .load_attributes(cx.volume, database, &relations);
         report_losses(cx, &attributes.losses);
-        let attributes =
-            if describes_itself(cx, &relations, &attributes, named, &database.directory) {
-                attributes
-            } else {
-                Attributes::default() // nothing is held against columns that are described wrongly
-            };
+        let nothing = Attributes::default();
+        let attributes = if describes_itself(cx, relations, attributes, named, &database.directory)
+        {
+            attributes
+        } else {
+            &nothing // nothing is held against columns that are described wrongly
+        };
         if let Some(rules) = self.rules {
-            rules.database(database, &relations, &attributes, named);
+            rules.database(database, relations, attributes, named);
         }
         let listed = self.catalog.database(database.oid).is_some();
-        let key_types = self.catalog.load_key_types(cx.volume, database, &relations);
         let types = Types {
-            attributes: &attributes,
+            attributes,
             enums: &key_types.enums,
             sequences: &self
                 .catalog
-                .load_sequences(cx.volume, &relations, &attributes),
+                .load_sequences(cx.volume, relations, attributes),
             charset: if listed {
                 Charset::of(database.encoding)
             } else {
@@ -253,8 +307,8 @@ impl Databases<'_> {
         };
         self.relations(
             named,
-            &relations,
-            (types, &key_types),
+            relations,
+            (types, key_types),
             &self.list(database.oid),
         );
     }
@@ -296,19 +350,14 @@ impl Databases<'_> {
     /// A database directory that pg_database does not list.
     fn unlisted(&self, oid: Oid) {
         let cx = &self.cx;
-        let paths: Vec<_> = self
-            .directories
-            .databases
-            .iter()
-            .filter(|((_, o), _)| *o == oid)
-            .collect();
+        let paths: Vec<_> = self.directories.of(oid).collect();
         if !self.catalog.databases_complete {
             // The row is lost with its page: the directory can still be read by its own catalogs.
             // Only its default tablespace's has a PG_VERSION.
             let own = paths
                 .iter()
                 .find(|(_, path)| cx.volume.open(&path.join("PG_VERSION")).is_ok());
-            if let Some(((tablespace, _), _)) = own.or(paths.first()) {
+            if let Some((tablespace, _)) = own.or(paths.first()) {
                 let database = Database::unlisted(oid, *tablespace, self.catalog.paths);
                 let named = Arc::new(DatabaseRef { oid, name: None });
                 self.known(&database, &named);

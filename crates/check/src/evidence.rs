@@ -261,9 +261,7 @@ impl<'a> DatabasePass<'a> {
         if relation.persistence != Persistence::Permanent || !relation.trust.is_proven() {
             return;
         }
-        let about_all =
-            self.suspicions.about_all() && !self.suspicions.lsns().know_size(locator, blocks);
-        if about_all || word.is_some() {
+        if word.is_some() || self.suspicions.asks_about(locator, blocks) {
             let at = self.end_of(target, locator, blocks);
             self.suspicions.add(Suspicion::Shorter {
                 at,

@@ -13,7 +13,6 @@ use crate::segments::chain;
 use crate::sink::Counters;
 use pgfsck_catalog::{Claim, DatabaseCatalog, RowFate};
 use pgfsck_format::{ForkNumber, Oid, RelFileLocator};
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -24,7 +23,7 @@ pub fn check(
     directory: &RelationDirectory,
     catalog: &DatabaseCatalog,
     log_is_sound: bool,
-    claimed: &HashSet<RelFileLocator>,
+    claimed: &[RelFileLocator],
     database: &Arc<DatabaseRef>,
 ) {
     if catalog.complete && log_is_sound && report_abandoned_copy(cx, directory, claimed, database) {
@@ -52,7 +51,7 @@ pub fn check(
 /// Temporary relations are nobody's by their names.
 fn unclaimed<'d>(
     directory: &'d RelationDirectory,
-    claimed: &HashSet<RelFileLocator>,
+    claimed: &[RelFileLocator],
 ) -> impl Iterator<Item = (&'d RelFile, &'d [RelFile], RelFileLocator)> {
     directory.relations().filter_map(move |files| {
         let first = files.first()?;
@@ -61,7 +60,7 @@ fn unclaimed<'d>(
             database: directory.database,
             number: first.name.number,
         };
-        let free = first.name.temp_backend.is_some() || !claimed.contains(&locator);
+        let free = first.name.temp_backend.is_some() || claimed.binary_search(&locator).is_err();
         free.then_some((first, files, locator))
     })
 }
@@ -71,7 +70,7 @@ fn unclaimed<'d>(
 fn report_abandoned_copy(
     cx: &Cx<'_>,
     directory: &RelationDirectory,
-    claimed: &HashSet<RelFileLocator>,
+    claimed: &[RelFileLocator],
     database: &Arc<DatabaseRef>,
 ) -> bool {
     const ENOUGH: usize = 8;
@@ -106,14 +105,14 @@ fn report_abandoned_copy(
 
 /// Reads the pages of a directory whose database is gone or going, without asking who claims what.
 pub fn scan_unclaimed(cx: &Cx<'_>, directory: &RelationDirectory, database: &Arc<DatabaseRef>) {
-    scan_unclaimed_except(cx, directory, &HashSet::new(), database);
+    scan_unclaimed_except(cx, directory, &[], database);
 }
 
 /// The same for all but the claimed files.
 fn scan_unclaimed_except(
     cx: &Cx<'_>,
     directory: &RelationDirectory,
-    claimed: &HashSet<RelFileLocator>,
+    claimed: &[RelFileLocator],
     database: &Arc<DatabaseRef>,
 ) {
     for (first, files, _) in unclaimed(directory, claimed) {

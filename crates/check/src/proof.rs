@@ -2,8 +2,10 @@
 //! than was looked at.
 
 use crate::finding::{DatabaseRef, Place, RelationRef};
+use crate::report::{RelationCoverage, Undecided};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// Something that an audit can prove of a relation.
@@ -113,5 +115,104 @@ impl Proof {
             }
         }
         (!covered.proven.is_empty() || !covered.undecided.is_empty()).then_some(covered)
+    }
+}
+
+/// Relations whose coverage is listed, at most; some hundred bytes each.
+const MAX_LISTED: usize = 200_000;
+
+/// What was proven of all relations, as the report has it: most have the same lists, which are kept once.
+#[derive(Debug, Default)]
+pub struct AllCovered {
+    /// The first in order, whatever the threads do.
+    list: BTreeMap<(Option<u32>, u32), RelationCoverage>,
+    proven: HashSet<Arc<[&'static str]>>,
+    undecided: HashSet<Arc<[Undecided]>>,
+    not_listed: u64,
+}
+
+impl AllCovered {
+    /// Takes what was proven of one relation.
+    pub fn add(&mut self, covered: Covered) {
+        let database = covered.database.map(|d| d.oid.0);
+        let key = (database, covered.relation.oid.0);
+        if self.list.len() >= MAX_LISTED {
+            self.not_listed += 1;
+            if self
+                .list
+                .last_key_value()
+                .is_none_or(|(last, _)| *last < key)
+            {
+                return;
+            }
+            self.list.pop_last();
+        }
+        let proven: Vec<&str> = covered.proven.iter().map(|f| f.name()).collect();
+        let undecided = covered.undecided.into_iter();
+        let undecided: Vec<Undecided> = undecided
+            .map(|(fact, why)| Undecided {
+                what: fact.name(),
+                why,
+            })
+            .collect();
+        let coverage = RelationCoverage {
+            database,
+            oid: covered.relation.oid.0,
+            name: covered.relation.qualified(),
+            proven: once(&mut self.proven, proven),
+            undecided: once(&mut self.undecided, undecided),
+        };
+        self.list.insert(key, coverage);
+    }
+
+    /// How many relations are not listed.
+    #[must_use]
+    pub fn not_listed(&self) -> u64 {
+        self.not_listed
+    }
+
+    /// By database and OID.
+    #[must_use]
+    pub fn into_list(self) -> Vec<RelationCoverage> {
+        self.list.into_values().collect()
+    }
+}
+
+/// The same list, if it was met before.
+fn once<T: Eq + Hash>(known: &mut HashSet<Arc<[T]>>, list: Vec<T>) -> Arc<[T]> {
+    if let Some(same) = known.get(list.as_slice()) {
+        return same.clone();
+    }
+    let new: Arc<[T]> = list.into();
+    known.insert(new.clone());
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgfsck_format::Oid;
+
+    #[test]
+    fn the_first_relations_are_listed_and_the_others_counted() {
+        let mut all = AllCovered::default();
+        for n in (0..MAX_LISTED as u32 + 5).rev() {
+            all.add(Covered {
+                database: None,
+                relation: Arc::new(RelationRef {
+                    oid: Oid(n),
+                    schema: Some("public".to_owned()),
+                    name: "t".to_owned(),
+                    kind: "table",
+                }),
+                proven: vec![Fact::Pages],
+                undecided: vec![(Fact::Values, "a reason".to_owned())],
+            });
+        }
+        assert_eq!(all.not_listed(), 5);
+        assert_eq!((all.proven.len(), all.undecided.len()), (1, 1));
+        let list = all.into_list();
+        assert_eq!(list.len(), MAX_LISTED);
+        assert!(list.iter().zip(0..).all(|(c, n)| c.oid == n));
     }
 }

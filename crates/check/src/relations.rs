@@ -20,7 +20,7 @@ use pgfsck_catalog::{
 };
 use pgfsck_format::{ForkNumber, Oid, RelFileLocator};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// One database, or the shared relations, with the directories that hold its files.
@@ -70,6 +70,51 @@ struct Unit<'a> {
     toast: Option<Box<Unit<'a>>>,
 }
 
+impl<'a> Unit<'a> {
+    /// From its relations; each comes with the OID by which the unit goes.
+    fn of(members: &[(Oid, &'a Relation)]) -> Self {
+        let mut unit = Self::default();
+        for &(key, relation) in members {
+            let own = own_unit(relation);
+            let of = match own == key {
+                true => &mut unit,
+                false => &mut **unit.toast.get_or_insert_default(),
+            };
+            match own == relation.oid {
+                true => of.table = Some(relation),
+                false => of.indexes.push(relation),
+            }
+        }
+        unit
+    }
+}
+
+/// The OID by which a relation's unit goes: an index goes with its table.
+fn own_unit(relation: &Relation) -> Oid {
+    match relation.kind == RelKind::Index && relation.index_of.is_valid() {
+        true => relation.index_of,
+        false => relation.oid,
+    }
+}
+
+/// Makes each TOAST table a part of its table's unit.
+fn join_toast(members: &mut [(Oid, &Relation)]) {
+    let toasts = members.iter().filter(|(_, r)| r.kind == RelKind::Toast);
+    let toasts: HashSet<Oid> = toasts.map(|(_, r)| r.oid).collect();
+    let mut owners: HashMap<Oid, Oid> = HashMap::new();
+    for (_, relation) in members.iter() {
+        let has_rows = matches!(relation.kind, RelKind::Table | RelKind::MaterializedView);
+        if has_rows && toasts.contains(&relation.toast_oid) {
+            owners.entry(relation.toast_oid).or_insert(relation.oid);
+        }
+    }
+    for (unit, _) in members {
+        if let Some(owner) = owners.get(unit) {
+            *unit = *owner;
+        }
+    }
+}
+
 /// A TOAST table with its index.
 pub struct ToastTarget<'a> {
     /// The TOAST table.
@@ -79,51 +124,31 @@ pub struct ToastTarget<'a> {
 }
 
 impl<'a> DatabasePass<'a> {
-    /// Examines every relation and returns the locators that are claimed.
-    pub fn run(&self) -> HashSet<RelFileLocator> {
-        let mut units: BTreeMap<Oid, Unit<'a>> = BTreeMap::new();
-        let mut claimed = HashSet::new();
+    /// Examines every relation and returns the locators that are claimed, sorted.
+    pub fn run(&self) -> Vec<RelFileLocator> {
+        // There may be a million: each is a word or two here.
+        let mut members: Vec<(Oid, &'a Relation)> = Vec::new();
+        let mut claimed = Vec::new();
+        let mut seen = (!self.cx.standing().is_settled()).then(HashSet::new);
         for (relation, locator) in self.catalog.with_storage() {
-            let first = claimed.insert(locator);
+            claimed.push(locator);
             // VACUUM FULL and CLUSTER swap the files of a table and of a transient one, `pg_temp_OID`. In a
             // directory that was not cleanly stopped both may seem to live; the file is examined once.
-            if !first && !self.cx.standing().is_settled() {
-                continue;
-            }
-            if relation.kind == RelKind::Index && relation.index_of.is_valid() {
-                units
-                    .entry(relation.index_of)
-                    .or_default()
-                    .indexes
-                    .push(relation);
-            } else {
-                units.entry(relation.oid).or_default().table = Some(relation);
+            if seen.as_mut().is_none_or(|seen| seen.insert(locator)) {
+                members.push((own_unit(relation), relation));
             }
         }
+        claimed.sort_unstable();
         if self.cx.level >= Level::Deep && self.cx.standing().is_settled() {
-            self.join_toast(&mut units);
+            join_toast(&mut members);
         }
-        let units: Vec<Unit<'a>> = units.into_values().collect();
-        units.par_iter().with_max_len(1).for_each(|unit| {
+        members.sort_by_key(|(unit, _)| *unit);
+        members.par_chunk_by(|a, b| a.0 == b.0).for_each(|members| {
             if !self.cx.sink.observer().cancelled() {
-                self.examine(unit);
+                self.examine(&Unit::of(members));
             }
         });
         claimed
-    }
-
-    /// Makes each TOAST table a part of its table's unit.
-    fn join_toast(&self, units: &mut BTreeMap<Oid, Unit<'a>>) {
-        for relation in &self.catalog.relations {
-            let has_rows = matches!(relation.kind, RelKind::Table | RelKind::MaterializedView);
-            if !has_rows || !relation.toast_oid.is_valid() || !units.contains_key(&relation.oid) {
-                continue;
-            }
-            let toast = units.remove(&relation.toast_oid).map(Box::new);
-            if let Some(unit) = units.get_mut(&relation.oid) {
-                unit.toast = toast;
-            }
-        }
     }
 
     /// The place that findings about a relation start from.

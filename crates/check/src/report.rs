@@ -1,16 +1,17 @@
 //! The report: `pgfsck.report/1`, one type for every rendering of it.
 
 use crate::finding::{Finding, Severity};
-use crate::proof::Covered;
+use crate::proof::AllCovered;
 use crate::recovery::Recovery;
 use crate::sink::{Counters, Skipped, Totals};
 use pgfsck_format::ClusterFormat;
 use pgfsck_format::control::ControlFile;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 /// What an audit found, what it read, and what that means.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -169,9 +170,13 @@ pub struct Coverage {
     pub catalogs: CatalogCoverage,
     /// What was not examined, and why (the first ten thousand).
     pub skipped: Vec<ReportSkipped>,
+    /// How many more reasons there are than `skipped` lists.
+    pub skipped_not_listed: u64,
     /// What was proven of each relation with files, and what could not be decided (the first two hundred
     /// thousand). What was looked at and is wrong is among the findings.
     pub relations: Vec<RelationCoverage>,
+    /// How many more relations there are of which something could be said.
+    pub relations_not_listed: u64,
 }
 
 /// What an audit could say of one relation.
@@ -186,41 +191,27 @@ pub struct RelationCoverage {
     /// What was looked at in whole: `checksums`, `pages`, `tuples`, `values`, `maps`, `toast`; of an index
     /// `links`, `rows` (its entries lead to rows), `order`, `entries` (each row has one), `keys`,
     /// `ranges` (BRIN's summaries cover their rows), `unique`.
-    pub proven: Vec<String>,
+    #[serde(serialize_with = "shared")]
+    #[schemars(with = "Vec<String>")]
+    pub proven: Arc<[&'static str]>,
     /// What could not be decided.
-    pub undecided: Vec<Undecided>,
+    #[serde(serialize_with = "shared")]
+    #[schemars(with = "Vec<Undecided>")]
+    pub undecided: Arc<[Undecided]>,
+}
+
+/// A list that many relations have in common.
+fn shared<T: Serialize, S: Serializer>(list: &Arc<[T]>, to: S) -> Result<S::Ok, S::Error> {
+    list.as_ref().serialize(to)
 }
 
 /// What could not be decided of a relation.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Undecided {
     /// One of the words of `proven`.
-    pub what: String,
+    pub what: &'static str,
     /// Why.
     pub why: String,
-}
-
-impl From<Covered> for RelationCoverage {
-    fn from(covered: Covered) -> Self {
-        let relation = covered.relation;
-        Self {
-            database: covered.database.map(|d| d.oid.0),
-            oid: relation.oid.0,
-            name: match &relation.schema {
-                Some(schema) => format!("{schema}.{}", relation.name),
-                None => relation.name.clone(),
-            },
-            proven: covered.proven.iter().map(|f| f.name().to_owned()).collect(),
-            undecided: covered
-                .undecided
-                .into_iter()
-                .map(|(fact, why)| Undecided {
-                    what: fact.name().to_owned(),
-                    why,
-                })
-                .collect(),
-        }
-    }
 }
 
 /// Counts of files.
@@ -307,9 +298,9 @@ pub struct Summary {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ReportFinding {
     /// The stable code, `area.what-is-wrong`.
-    pub code: String,
+    pub code: &'static str,
     /// `error`, `warning` or `note`.
-    pub severity: String,
+    pub severity: &'static str,
     /// The file, relative to the data directory.
     pub path: String,
     /// The block within the relation's fork, across segments.
@@ -331,7 +322,7 @@ pub struct ReportFinding {
     /// The value that would be right.
     pub expect: Option<String>,
     /// What to do next.
-    pub advice: String,
+    pub advice: Cow<'static, str>,
 }
 
 /// A database in a finding.
@@ -353,17 +344,23 @@ pub struct ReportRelation {
     /// Its name.
     pub name: String,
     /// `table`, `index` …
-    pub kind: String,
+    pub kind: &'static str,
     /// `main`, `fsm`, `vm` or `init`; null where no single fork is meant.
-    pub fork: Option<String>,
+    pub fork: Option<&'static str>,
 }
 
 impl From<&Finding> for ReportFinding {
     fn from(f: &Finding) -> Self {
-        let p = &f.place;
+        f.clone().into()
+    }
+}
+
+impl From<Finding> for ReportFinding {
+    fn from(f: Finding) -> Self {
+        let p = f.place;
         Self {
-            code: f.problem.name.to_owned(),
-            severity: f.severity.name().to_owned(),
+            code: f.problem.name,
+            severity: f.severity.name(),
             path: p.path.to_string(),
             block: p.block.map(|b| b.0),
             offset: p.offset,
@@ -377,16 +374,13 @@ impl From<&Finding> for ReportFinding {
                 oid: r.oid.0,
                 schema: r.schema.clone(),
                 name: r.name.clone(),
-                kind: r.kind.to_owned(),
-                fork: p.fork.map(|f| f.name().to_owned()),
+                kind: r.kind,
+                fork: p.fork.map(|f| f.name()),
             }),
-            message: f.message.clone(),
-            have: f.have.clone(),
-            expect: f.expect.clone(),
-            advice: f
-                .advice
-                .clone()
-                .unwrap_or_else(|| f.problem.advice.to_owned()),
+            message: f.message,
+            have: f.have,
+            expect: f.expect,
+            advice: f.advice.map_or(Cow::Borrowed(f.problem.advice), Cow::Owned),
         }
     }
 }
@@ -394,7 +388,7 @@ impl From<&Finding> for ReportFinding {
 impl Coverage {
     /// From the collector's counts and skips.
     #[must_use]
-    pub fn new(counters: &Counters, skipped: &[Skipped], covered: Vec<Covered>) -> Self {
+    pub fn new(counters: &Counters, skipped: &[Skipped], covered: AllCovered) -> Self {
         let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
         Self {
             files: FileCoverage {
@@ -438,7 +432,9 @@ impl Coverage {
                     reason: s.reason.clone(),
                 })
                 .collect(),
-            relations: covered.into_iter().map(RelationCoverage::from).collect(),
+            skipped_not_listed: get(&counters.skips_not_listed),
+            relations_not_listed: covered.not_listed(),
+            relations: covered.into_list(),
         }
     }
 }

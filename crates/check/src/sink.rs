@@ -3,7 +3,7 @@
 
 use crate::codes::{self, Problem};
 use crate::finding::{Finding, Severity};
-use crate::proof::Covered;
+use crate::proof::{AllCovered, Covered};
 use crate::recovery::{Recovery, pages};
 use pgfsck_format::{BlockNumber, ForkNumber, Oid};
 use pgfsck_volume::{VolPath, Volume};
@@ -39,6 +39,8 @@ pub struct Counters {
     pub blocks_new: AtomicU64,
     /// Blocks that could not be examined.
     pub blocks_skipped: AtomicU64,
+    /// Things that were not examined, and that are not listed either.
+    pub skips_not_listed: AtomicU64,
     /// Bytes read from the volume.
     pub bytes_read: AtomicU64,
     /// Values that were held against what their types allow.
@@ -96,9 +98,6 @@ pub struct Silent;
 
 impl Observer for Silent {}
 
-/// Relations whose coverage is kept, at most.
-const MAX_COVERED: usize = 200_000;
-
 /// How many skips are kept by name; more are only counted.
 const MAX_SKIPS: usize = 10_000;
 
@@ -133,11 +132,25 @@ struct Kept {
     /// The first `max` in report order, largest on top, so that the same ones stay whatever the threads do.
     findings: BinaryHeap<Finding>,
     skips: BinaryHeap<Skipped>,
-    covered: Vec<Covered>,
+    covered: AllCovered,
     /// System catalogs whose pages have errors, by database.
     blamed: BTreeSet<(Oid, Oid)>,
     /// What the write-ahead log may know more of.
     held: Vec<Finding>,
+}
+
+/// Keeps the first `most` in order; whether none had to go.
+fn keep_least<T: Ord>(heap: &mut BinaryHeap<T>, most: usize, new: T) -> bool {
+    if heap.len() < most {
+        heap.push(new);
+        return true;
+    }
+    if let Some(mut last) = heap.peek_mut()
+        && new < *last
+    {
+        *last = new;
+    }
+    false
 }
 
 /// `FirstNormalObjectId` (`access/transam.h`): system catalogs have smaller OIDs.
@@ -277,10 +290,7 @@ impl<'o> Sink<'o> {
         *count += 1;
         kept.blame(&finding);
         *kept.totals.by_code.entry(finding.problem.name).or_default() += 1;
-        kept.findings.push(finding);
-        if kept.findings.len() > self.max_findings {
-            kept.findings.pop();
-        }
+        keep_least(&mut kept.findings, self.max_findings, finding);
     }
 
     /// Whether a page of this system catalog was reported as damaged; database 0 has the shared ones.
@@ -304,31 +314,27 @@ impl<'o> Sink<'o> {
     /// Takes a block, or a whole file, that was not examined.
     pub fn skip_block(&self, path: VolPath, block: Option<BlockNumber>, reason: impl Into<String>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.skips.push(Skipped {
+        let skipped = Skipped {
             path,
             block,
             reason: reason.into(),
-        });
-        if kept.skips.len() > MAX_SKIPS {
-            kept.skips.pop();
+        };
+        if !keep_least(&mut kept.skips, MAX_SKIPS, skipped) {
+            Counters::add(&self.counters.skips_not_listed, 1);
         }
     }
 
     /// Takes what was proven of a relation.
     pub fn cover(&self, covered: Option<Covered>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.covered.len() < MAX_COVERED {
-            kept.covered.extend(covered);
-        }
+        covered.into_iter().for_each(|c| kept.covered.add(c));
     }
 
     /// What was proven of each relation, by database and OID.
     #[must_use]
-    pub fn covered(&self) -> Vec<Covered> {
+    pub fn covered(&self) -> AllCovered {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut covered = std::mem::take(&mut kept.covered);
-        covered.sort_by_key(|c| (c.database.as_ref().map(|d| d.oid), c.relation.oid));
-        covered
+        std::mem::take(&mut kept.covered)
     }
 
     /// How often a problem was reported so far.

@@ -47,6 +47,8 @@ const MAX_SUSPICIONS: usize = 1 << 18;
 pub struct Suspicions {
     all: Mutex<Vec<Suspicion>>,
     about_all: bool,
+    /// Whether what the log says of lengths counts.
+    settled: bool,
     lsns: PageLsns,
 }
 
@@ -62,6 +64,7 @@ impl Suspicions {
         Self {
             all: Mutex::default(),
             about_all,
+            settled: cx.stop == Stop::Clean,
             lsns: judged.map_or_else(PageLsns::default, |c| PageLsns::new(cx, c, about_all)),
         }
     }
@@ -72,10 +75,10 @@ impl Suspicions {
         &self.lsns
     }
 
-    /// Whether the log is asked about relations that nothing speaks against.
+    /// Whether the log is asked about a relation that nothing speaks against: of most of many it says nothing.
     #[must_use]
-    pub fn about_all(&self) -> bool {
-        self.about_all
+    pub fn asks_about(&self, locator: RelFileLocator, blocks: u32) -> bool {
+        self.about_all && self.settled && !self.lsns.know_size(locator, blocks)
     }
 
     /// Takes one.

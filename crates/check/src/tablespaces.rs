@@ -10,6 +10,7 @@ use pgfsck_format::Oid;
 use pgfsck_format::names::{TEMP_PREFIX, TablespaceVersionDir, parse_oid};
 use pgfsck_volume::{Entry, EntryKind, VolPath, VolumeError};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 
 /// The database directories of a cluster, by tablespace and database.
@@ -26,6 +27,18 @@ pub struct Directories {
 }
 
 impl Directories {
+    /// The directories of one database, by tablespace.
+    pub fn of(&self, database: Oid) -> impl Iterator<Item = (Oid, &VolPath)> {
+        // From tablespace to tablespace: there are few, and there may be very many databases.
+        let first = self.databases.first_key_value();
+        let spaces = std::iter::successors(first.map(|((space, _), _)| *space), |space| {
+            let behind = (Bound::Excluded((*space, Oid(u32::MAX))), Bound::Unbounded);
+            let next = self.databases.range(behind).next();
+            next.map(|((space, _), _)| *space)
+        });
+        spaces.filter_map(move |space| Some((space, self.databases.get(&(space, database))?)))
+    }
+
     /// Whether a tablespace can be looked into.
     #[must_use]
     pub fn reachable(&self, tablespace: Oid) -> bool {

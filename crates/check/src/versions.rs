@@ -10,6 +10,8 @@ use crate::sink::Sink;
 use pgfsck_format::Major;
 use pgfsck_format::pg_version::PgVersion;
 use pgfsck_volume::{VolPath, Volume, VolumeError};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// A PG_VERSION file holds a few bytes.
 const READ_LIMIT: u64 = 4096;
@@ -68,17 +70,12 @@ pub fn read(volume: &dyn Volume, sink: &Sink<'_>, path: VolPath, proven: bool) -
 /// The version that most witnesses name; of equals, the one named first.
 #[must_use]
 pub fn majority(witnesses: &[Witness]) -> Option<String> {
-    let mut best: Option<(&str, u32)> = None;
-    for w in witnesses {
-        let weight = witnesses
-            .iter()
-            .filter(|o| o.says == w.says)
-            .map(|o| o.weight)
-            .sum();
-        if best.is_none_or(|(_, b)| weight > b) {
-            best = Some((&w.says, weight));
-        }
+    // There may be a witness for each of very many databases.
+    let mut weights: BTreeMap<&str, (u32, Reverse<usize>)> = BTreeMap::new();
+    for (w, n) in witnesses.iter().zip(0..) {
+        weights.entry(&w.says).or_insert((0, Reverse(n))).0 += w.weight;
     }
+    let best = weights.into_iter().max_by_key(|(_, weight)| *weight);
     best.map(|(says, _)| says.to_owned())
 }
 

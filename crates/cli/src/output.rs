@@ -27,6 +27,14 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints to stdout what is too long to be one text.
+pub fn write_out(each: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(anstream::stdout().lock());
+    each(&mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
 /// Prints a line to stderr, and does not mind if nobody listens.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "pgfsck: {text}");

@@ -3,7 +3,7 @@
 use super::BlockAddress;
 use pgfsck_format::wal::{BlockRef, RecordType};
 use pgfsck_format::{BlockNumber, ClusterFormat, ForkNumber, Lsn, RelFileLocator};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 /// Blocks that are remembered, at most: some 30 MB. Of others nothing is proven.
@@ -32,6 +32,10 @@ pub(super) struct Stamps {
     full: bool,
     /// Relations that were cut, or have pages that were logged while new: their blocks here do not tell their size.
     unsized_relations: BTreeSet<RelFileLocator>,
+    /// The relations that any record is about.
+    named: HashSet<RelFileLocator>,
+    unnamed: bool,
+    last_named: Option<RelFileLocator>,
     /// Of a later part of the log: which blocks it has made new, so that what an earlier part says of them is void.
     made_new: Option<MadeNew>,
 }
@@ -57,6 +61,9 @@ impl MadeNew {
         }
     }
 }
+
+/// Relations that are remembered as named, at most.
+const MAX_NAMED: usize = 1 << 18;
 
 /// What a page's LSN is, by the records that list its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +103,8 @@ impl Stamps {
         for locator in later.unsized_relations {
             self.lose_size(locator);
         }
+        later.named.into_iter().for_each(|locator| self.name(locator));
+        self.unnamed |= later.unnamed;
         for (key, found) in later.blocks {
             if self.has_room(&key) {
                 let last = self.blocks.entry(key).or_default();
@@ -110,6 +119,20 @@ impl Stamps {
         let room = self.blocks.len() < MAX_BLOCKS || self.blocks.contains_key(key);
         self.full |= !room;
         room
+    }
+
+    /// A record is about this relation.
+    pub(super) fn name(&mut self, locator: RelFileLocator) {
+        // Records come in runs about the same relation.
+        if self.last_named == Some(locator) {
+            return;
+        }
+        self.last_named = Some(locator);
+        if self.named.len() < MAX_NAMED {
+            self.named.insert(locator);
+        } else {
+            self.unnamed |= !self.named.contains(&locator);
+        }
     }
 
     /// A record that ends at `end` lists this block.
@@ -167,9 +190,9 @@ impl Stamps {
     /// Whether no record proves that the relation has more than so many blocks.
     pub(super) fn is_within(&self, locator: RelFileLocator, blocks: u32) -> bool {
         let beyond = (locator, BlockNumber(blocks))..=(locator, BlockNumber::INVALID);
-        !self.full
-            && !self.unsized_relations.contains(&locator)
-            && self.blocks.range(beyond).next().is_none()
+        let is_silent = !self.unnamed && !self.named.contains(&locator);
+        let is_known = !self.full && !self.unsized_relations.contains(&locator);
+        is_silent || (is_known && self.blocks.range(beyond).next().is_none())
     }
 
     fn remove(&mut self, first: Key, last: Key) {
@@ -189,6 +212,7 @@ impl Stamps {
         if let Some(made_new) = &mut self.made_new {
             made_new.all = true;
         }
+        self.unnamed = true;
     }
 
     /// What the LSN of this block's page is. `within` tells whether the log reaches an LSN.

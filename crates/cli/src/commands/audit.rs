@@ -2,7 +2,7 @@
 
 use super::{open, open_archives};
 use crate::args::{AuditArgs, FailOn, LevelArg, ReportFormat};
-use crate::output::{INCOMPLETE, failure, print};
+use crate::output::{INCOMPLETE, failure, write_out};
 use crate::progress::Progress;
 use crate::render;
 use anyhow::Context;
@@ -11,8 +11,8 @@ use pgfsck_check::finding::{Finding, Severity};
 use pgfsck_check::report::{Report, ReportFinding};
 use pgfsck_check::sink::Observer;
 use pgfsck_volume::{Directory, OpenError, OpenOptions, Volume, chain_among};
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,22 +58,25 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         };
         reports.push(audit(volume.as_ref(), &options, &watcher));
         if let (Some(_), Some(report)) = (&watcher.stream, reports.last()) {
-            print(&render::json::summary_line(report))?;
+            write_out(&mut |out| render::json::summary_line(out, report))?;
         }
     }
     watcher.progress.finish();
     for (format, path) in &args.reports {
-        // A file is no terminal.
-        let text = whole(&reports, several, *format, args);
-        let text = anstream::adapter::strip_str(&text).to_string();
-        fs::write(path, text).with_context(|| format!("could not write \"{}\"", path.display()))?;
+        let written = File::create(path).and_then(|file| {
+            // A file is no terminal.
+            let mut out = BufWriter::new(anstream::StripStream::new(file));
+            whole(&mut out, &reports, several, *format, args)?;
+            out.flush()
+        });
+        written.with_context(|| format!("could not write \"{}\"", path.display()))?;
     }
     match &watcher.stream {
         Some(result) => {
             let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *result, Ok(()))?;
         }
-        None => print(&whole(&reports, several, args.format, args))?,
+        None => write_out(&mut |out| whole(out, &reports, several, args.format, args))?,
     }
     if watcher.cancelled() {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -112,14 +115,27 @@ fn each_backup(
 }
 
 /// The report in one piece.
-fn whole(reports: &[Report], several: bool, format: ReportFormat, args: &AuditArgs) -> String {
-    let each = |render: &dyn Fn(&Report) -> String| reports.iter().map(render).collect::<String>();
-    match format {
-        ReportFormat::Text => each(&|r| render::text::report(r, args.verbose, args.quiet)),
-        ReportFormat::Json if several => render::json::documents(reports),
-        ReportFormat::Json => each(&render::json::document),
-        ReportFormat::Jsonl => each(&render::json::lines),
+fn whole(
+    out: &mut dyn Write,
+    reports: &[Report],
+    several: bool,
+    format: ReportFormat,
+    args: &AuditArgs,
+) -> io::Result<()> {
+    if several && format == ReportFormat::Json {
+        return render::json::documents(out, reports);
     }
+    for report in reports {
+        match format {
+            ReportFormat::Text => {
+                let text = render::text::report(report, args.verbose, args.quiet);
+                out.write_all(text.as_bytes())?;
+            }
+            ReportFormat::Json => render::json::document(out, report)?,
+            ReportFormat::Jsonl => render::json::lines(out, report)?,
+        }
+    }
+    Ok(())
 }
 
 fn options(args: &AuditArgs, archives: Arc<[Directory]>) -> Options {
@@ -155,8 +171,9 @@ impl Observer for Watcher {
         let Some(stream) = &self.stream else { return };
         let mut result = stream.lock().unwrap_or_else(PoisonError::into_inner);
         if result.is_ok() {
-            let line = render::json::finding_line(&ReportFinding::from(finding));
-            *result = std::io::stdout().lock().write_all(line.as_bytes());
+            let mut out = BufWriter::new(io::stdout().lock());
+            let finding = ReportFinding::from(finding);
+            *result = render::json::finding_line(&mut out, &finding).and_then(|()| out.flush());
         }
     }
 

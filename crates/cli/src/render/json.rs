@@ -1,22 +1,29 @@
-//! The report as JSON: one document, or lines.
+//! The report as JSON: one document, or lines. It is written as it is walked: a report can be large.
 
-use pgfsck_check::report::{Report, ReportFinding};
+use pgfsck_check::report::{Cluster, Coverage, Report, ReportFinding, ReportRecovery};
+use pgfsck_check::report::{Summary, Target, Tool, Verdict};
 use serde::Serialize;
-use serde_json::{Value, json};
+use std::io::{self, Write};
 
 /// The whole report as one object.
-pub fn document(report: &Report) -> String {
-    format!("{:#}\n", to_value(report))
+pub fn document(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    pretty(out, report)
 }
 
 /// The reports of several backups as one object.
-pub fn documents(reports: &[Report]) -> String {
-    let all = json!({
-        "schema": "pgfsck.reports/1",
-        "exit_code": exit_code(reports),
-        "reports": to_value(&reports),
-    });
-    format!("{all:#}\n")
+pub fn documents(out: &mut dyn Write, reports: &[Report]) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Reports<'a> {
+        schema: &'static str,
+        exit_code: u8,
+        reports: &'a [Report],
+    }
+    let all = Reports {
+        schema: "pgfsck.reports/1",
+        exit_code: exit_code(reports),
+        reports,
+    };
+    pretty(out, &all)
 }
 
 /// The exit code of several reports: damage wins over incompleteness.
@@ -26,36 +33,77 @@ pub fn exit_code(reports: &[Report]) -> u8 {
 }
 
 /// The whole report as lines: one per finding, then the summary.
-pub fn lines(report: &Report) -> String {
-    let mut out: String = report.findings.iter().map(finding_line).collect();
-    out.push_str(&summary_line(report));
-    out
+pub fn lines(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    for finding in &report.findings {
+        finding_line(out, finding)?;
+    }
+    summary_line(out, report)
 }
 
 /// `{"type":"finding",…}`.
-pub fn finding_line(finding: &ReportFinding) -> String {
-    typed("finding", to_value(finding))
+pub fn finding_line(out: &mut dyn Write, finding: &ReportFinding) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        r#type: &'static str,
+        #[serde(flatten)]
+        finding: &'a ReportFinding,
+    }
+    let r#type = "finding";
+    line(out, &Line { r#type, finding })
 }
 
 /// `{"type":"summary",…}`: the report without its findings.
-pub fn summary_line(report: &Report) -> String {
-    let mut value = to_value(report);
-    if let Value::Object(map) = &mut value {
-        map.shift_remove("findings");
+pub fn summary_line(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        r#type: &'static str,
+        schema: &'a str,
+        tool: &'a Tool,
+        target: &'a Target,
+        verdict: Verdict,
+        exit_code: u8,
+        cluster: &'a Option<Cluster>,
+        recovery: &'a Option<ReportRecovery>,
+        coverage: &'a Coverage,
+        summary: &'a Summary,
+        elapsed_seconds: f64,
     }
-    typed("summary", value)
+    // Taken apart, so that no field of the report is forgotten.
+    let Report {
+        schema,
+        tool,
+        target,
+        verdict,
+        exit_code,
+        cluster,
+        recovery,
+        coverage,
+        summary,
+        findings: _,
+        elapsed_seconds,
+    } = report;
+    let summary = Line {
+        r#type: "summary",
+        schema,
+        tool,
+        target,
+        verdict: *verdict,
+        exit_code: *exit_code,
+        cluster,
+        recovery,
+        coverage,
+        summary,
+        elapsed_seconds: *elapsed_seconds,
+    };
+    line(out, &summary)
 }
 
-/// A line that begins with its type.
-fn typed(kind: &str, value: Value) -> String {
-    let mut line = json!({ "type": kind });
-    if let (Value::Object(line), Value::Object(fields)) = (&mut line, value) {
-        line.extend(fields);
-    }
-    format!("{line}\n")
+fn pretty(out: &mut dyn Write, what: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, what)?;
+    out.write_all(b"\n")
 }
 
-/// The report's types have string keys only and cannot fail to serialise.
-fn to_value(what: &impl Serialize) -> Value {
-    serde_json::to_value(what).unwrap_or(Value::Null)
+fn line(out: &mut dyn Write, what: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, what)?;
+    out.write_all(b"\n")
 }

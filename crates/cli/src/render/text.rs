@@ -18,7 +18,7 @@ pub fn report(report: &Report, verbose: bool, quiet: bool) -> String {
     if !quiet {
         head(&mut out, report);
     }
-    let shown = |f: &&ReportFinding| match f.severity.as_str() {
+    let shown = |f: &&ReportFinding| match f.severity {
         "error" => true,
         "warning" => !quiet,
         _ => verbose,
@@ -120,12 +120,12 @@ fn title(f: &ReportFinding) -> String {
 fn group(out: &mut String, findings: &[&ReportFinding]) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for f in findings {
-        let n = counts.entry(&f.code).or_default();
+        let n = counts.entry(f.code).or_default();
         *n += 1;
         if *n > MAX_LISTED {
             continue;
         }
-        let style = style(&f.severity);
+        let style = style(f.severity);
         let _ = write!(
             out,
             "  {}{}{} {}",
@@ -168,7 +168,7 @@ fn advice(out: &mut String, report: &Report, verbose: bool) {
             continue;
         }
         for f in report.findings.iter().filter(|f| f.severity == wanted) {
-            let entry = (f.code.as_str(), f.advice.as_str());
+            let entry = (f.code, f.advice.as_ref());
             if !seen.contains(&entry) {
                 seen.push(entry);
             }
@@ -218,8 +218,8 @@ fn skips(out: &mut String, report: &Report) {
 fn undecided(out: &mut String, report: &Report) {
     let mut reasons: BTreeMap<(&str, &str), (usize, &str)> = BTreeMap::new();
     for relation in &report.coverage.relations {
-        for u in &relation.undecided {
-            let entry = reasons.entry((&u.what, &u.why));
+        for u in relation.undecided.iter() {
+            let entry = reasons.entry((u.what, &u.why));
             entry.or_insert((0, &relation.name)).0 += 1;
         }
     }
