@@ -12,6 +12,7 @@ use crate::xact::RowFate;
 use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::{ClusterFormat, Oid, RelFileLocator, TransactionId};
 use pgfsck_volume::Volume;
+use std::collections::HashMap;
 
 /// One row of pg_attribute of a column that is no system column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,8 @@ pub struct Attributes {
     pub names: Names,
     /// Whether no row of pg_attribute can be missing.
     pub complete: bool,
+    /// Whether only the columns of system catalogs are here, because all together are more than there is room for.
+    pub is_cut: bool,
     /// What could not be read of pg_attribute and pg_type.
     pub losses: Losses,
 }
@@ -147,6 +150,12 @@ impl Attributes {
         find(&self.types, oid, |t| t.oid)
     }
 
+    /// Bytes of memory that they take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(self.list.as_slice()) + size_of_val(self.types.as_slice()) + self.names.len()
+    }
+
     /// How many columns there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -169,19 +178,34 @@ impl ClusterCatalog {
         database: &Database,
         relations: &DatabaseCatalog,
     ) -> Attributes {
+        self.load_attributes_within(volume, database, relations, usize::MAX)
+    }
+
+    /// The same in so many bytes of memory: if the columns do not fit, those of system catalogs are kept.
+    #[must_use]
+    pub fn load_attributes_within(
+        &self,
+        volume: &dyn Volume,
+        database: &Database,
+        relations: &DatabaseCatalog,
+        room_bytes: usize,
+    ) -> Attributes {
         let reading = Reading {
             source: self.source(volume),
             database,
             relations,
         };
         let mut out = Attributes::default();
-        reading.attributes(&mut out);
+        reading.attributes(&mut out, room_bytes);
         reading.types(&mut out);
         out.names.shrink();
         out.complete = relations.map.sound && !out.losses.concern(PG_ATTRIBUTE.name);
         out
     }
 }
+
+/// Names of columns that are kept once.
+const MAX_COMMON: usize = 1 << 12;
 
 struct Reading<'a> {
     source: Source<'a>,
@@ -226,26 +250,47 @@ impl Reading<'_> {
         scan_with_index(self.source, layout, locator, index, losses, each);
     }
 
-    fn attributes(&self, out: &mut Attributes) {
+    fn attributes(&self, out: &mut Attributes, room_bytes: usize) {
         let layout = PG_ATTRIBUTE.layout(self.source.fmt);
         let at = AttributeColumns::of(&layout);
+        // Tables by the thousand have columns of the same few names.
+        let mut common: HashMap<String, NameRef> = HashMap::new();
         let Attributes {
             list,
             names,
             losses,
+            is_cut,
             ..
         } = out;
         self.scan(&PG_ATTRIBUTE, &layout, losses, &mut |row| {
             if row.verdict.fate == RowFate::Live
                 && let Some(mut attribute) = at.attribute(row)?
             {
+                if !*is_cut && size_of_val(list.as_slice()) + names.len() > room_bytes {
+                    *is_cut = true;
+                    list.retain(|a| a.relid < Oid::FIRST_NORMAL);
+                    list.shrink_to_fit();
+                }
+                if *is_cut && attribute.relid >= Oid::FIRST_NORMAL {
+                    return Ok(());
+                }
                 let name = decode_name(&row.name(at.name)?, self.database.encoding);
-                attribute.name = names.add(&name);
+                attribute.name = match common.get(&name) {
+                    Some(known) => *known,
+                    None => {
+                        let new = names.add(&name);
+                        if common.len() < MAX_COMMON {
+                            common.insert(name, new);
+                        }
+                        new
+                    }
+                };
                 list.push(attribute);
             }
             Ok(())
         });
-        list.sort_by_key(|a| (a.relid, a.attnum, self.source.xacts.age(a.xmin)));
+        // Without memory of its own: there may be millions.
+        list.sort_unstable_by_key(|a| (a.relid, a.attnum, self.source.xacts.age(a.xmin)));
         list.dedup_by_key(|a| (a.relid, a.attnum));
         list.shrink_to_fit();
     }
@@ -290,7 +335,7 @@ impl Reading<'_> {
             }
             Ok(())
         });
-        types.sort_by_key(|t| (t.oid, self.source.xacts.age(t.xmin)));
+        types.sort_unstable_by_key(|t| (t.oid, self.source.xacts.age(t.xmin)));
         types.dedup_by_key(|t| t.oid);
         types.shrink_to_fit();
     }

@@ -1,6 +1,7 @@
 //! The whole cluster: its databases, its tablespaces, its shared relations.
 
 use crate::database::DatabaseCatalog;
+use crate::descriptors::PG_CLASS;
 use crate::lost::{Losses, Lost, LostWhy};
 use crate::map_file::MapFile;
 use crate::names::UTF8;
@@ -9,7 +10,7 @@ use crate::read::{self, Target};
 use crate::scan::Source;
 use crate::shared;
 use crate::xact::{RowFate, RowTrust, Stop, Transactions};
-use pgfsck_format::{ClusterFormat, MultiXactId, Oid, RelFileLocator, TransactionId};
+use pgfsck_format::{ClusterFormat, ForkNumber, MultiXactId, Oid, RelFileLocator, TransactionId};
 use pgfsck_volume::{VolPath, Volume};
 
 /// One row of pg_database.
@@ -201,6 +202,27 @@ impl ClusterCatalog {
                 shared: None,
             },
         )
+    }
+
+    /// How many bytes the first segment of a database's pg_class has, as far as that can be told.
+    #[must_use]
+    pub fn pg_class_bytes(&self, volume: &dyn Volume, database: &Database) -> u64 {
+        let map = MapFile::load(volume, &database.directory, self.fmt, &mut Losses::new());
+        let number = map
+            .candidates(Oid(PG_CLASS.oid))
+            .into_iter()
+            .flatten()
+            .next();
+        let path = number.map(|number| {
+            let locator = RelFileLocator {
+                tablespace: database.tablespace,
+                database: database.oid,
+                number,
+            };
+            self.paths.file(locator, ForkNumber::Main, 0)
+        });
+        let file = path.and_then(|path| volume.open(&path).ok());
+        file.map_or(0, |file| file.len())
     }
 
     /// The database of that OID.

@@ -50,6 +50,16 @@ impl DatabaseCatalog {
         }
     }
 
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(self.relations.as_slice())
+            + size_of_val(self.claims.as_slice())
+            + size_of_val(self.indexes.as_slice())
+            + size_of_val(self.index_columns.as_slice())
+            + self.names.len()
+    }
+
     /// The relation of that OID.
     #[must_use]
     pub fn relation(&self, oid: Oid) -> Option<&Relation> {

@@ -52,6 +52,12 @@ impl Names {
             .unwrap_or("")
     }
 
+    /// Bytes of all names.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Gives unused memory back.
     pub(crate) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();

@@ -39,8 +39,8 @@ pub struct Options {
     pub max_findings: usize,
     /// Threads; 0 for one per processor.
     pub jobs: usize,
-    /// Bytes that checks may take for what they must remember of whole relations: what does not fit proves
-    /// less, and the coverage says so.
+    /// Bytes that the audit may take. What checks must remember of whole relations, and does not fit, proves less,
+    /// and the coverage says so.
     pub memory_bytes: usize,
 }
 
@@ -63,7 +63,8 @@ impl Default for Options {
 pub fn audit(volume: &dyn Volume, options: &Options, observer: &dyn Observer) -> Report {
     let start = Instant::now();
     let sink = Sink::new(options.max_findings, observer).with_origins(volume);
-    let budget = Budget::new(options.memory_bytes);
+    // A quarter is for what there is in any case: buffers, the findings and the report.
+    let budget = Budget::new(options.memory_bytes - options.memory_bytes / 4);
     let mut run = Run {
         volume,
         options,

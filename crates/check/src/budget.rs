@@ -13,6 +13,7 @@ pub const SUMMARY_BYTES: usize = 256 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Budget {
     left: Arc<AtomicUsize>,
+    total: usize,
 }
 
 /// A part of the budget, given back when it is dropped.
@@ -34,6 +35,7 @@ impl Budget {
     pub fn new(bytes: usize) -> Self {
         Self {
             left: Arc::new(AtomicUsize::new(bytes)),
+            total: bytes,
         }
     }
 
@@ -44,6 +46,28 @@ impl Budget {
             budget: self.clone(),
             bytes,
         })
+    }
+
+    /// How many bytes there were in the beginning.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Takes `bytes` for what must be, or all that is left: then the checks that ask for some are refused.
+    #[must_use]
+    pub fn charge(&self, bytes: usize) -> Share {
+        let mut taken = 0;
+        let _ = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                taken = bytes.min(left);
+                Some(left - taken)
+            });
+        Share {
+            budget: self.clone(),
+            bytes: taken,
+        }
     }
 
     /// A list that begins empty.
@@ -111,6 +135,15 @@ mod tests {
         let share = budget.take(7).unwrap();
         assert!(budget.take(4).is_none());
         assert!(budget.take(3).is_some());
+        drop(share);
+        assert!(budget.take(10).is_some());
+    }
+
+    #[test]
+    fn what_must_be_leaves_nothing_to_the_others() {
+        let budget = Budget::new(10);
+        let share = budget.charge(12);
+        assert!(budget.take(1).is_none());
         drop(share);
         assert!(budget.take(10).is_some());
     }

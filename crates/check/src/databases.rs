@@ -1,5 +1,6 @@
 //! The databases of a cluster: those that pg_database lists, and directories that it does not.
 
+use crate::budget::Share;
 use crate::catalog_rules::CatalogRules;
 use crate::codes;
 use crate::context::{Cx, Stop};
@@ -45,7 +46,16 @@ struct Described {
     relations: DatabaseCatalog,
     attributes: Attributes,
     key_types: KeyTypes,
+    /// The memory of all this.
+    _share: Option<Share>,
 }
+
+/// Catalogs in memory that are not worth being counted: those of most databases.
+const SMALL_BYTES: usize = 4 << 20;
+/// A pg_class of more than this describes some ten thousand relations: such databases are examined one by one.
+const LARGE_PG_CLASS_BYTES: u64 = 4 << 20;
+/// What the columns of a database's relations may take, however small the budget is.
+const LEAST_COLUMN_BYTES: usize = 16 << 20;
 
 impl<'a> Databases<'a> {
     /// The databases of a cluster whose shared catalogs are read.
@@ -74,13 +84,17 @@ impl<'a> Databases<'a> {
     /// Reads what the catalogs of a database say of its relations.
     fn describe(&self, database: &Database) -> Described {
         let volume = self.cx.volume;
-        let relations = self.catalog.load_database(volume, database);
-        let attributes = self.catalog.load_attributes(volume, database, &relations);
-        let key_types = self.catalog.load_key_types(volume, database, &relations);
+        let budget = self.cx.budget;
+        let room = (budget.total() / 4).max(LEAST_COLUMN_BYTES);
+        let (catalog, relations) = (self.catalog, self.catalog.load_database(volume, database));
+        let attributes = catalog.load_attributes_within(volume, database, &relations, room);
+        let key_types = catalog.load_key_types(volume, database, &relations);
+        let bytes = relations.memory_bytes() + attributes.memory_bytes();
         Described {
             relations,
             attributes,
             key_types,
+            _share: (bytes > SMALL_BYTES).then(|| budget.charge(bytes)),
         }
     }
 
@@ -137,7 +151,11 @@ impl<'a> Databases<'a> {
     /// Every database that pg_database lists, and every directory that it does not.
     pub fn all(&self) {
         let catalog = self.catalog;
-        catalog.databases.par_iter().for_each(|d| self.database(d));
+        let is_large =
+            |d: &&Database| catalog.pg_class_bytes(self.cx.volume, d) > LARGE_PG_CLASS_BYTES;
+        let (large, small): (Vec<_>, Vec<_>) = catalog.databases.iter().partition(is_large);
+        large.into_iter().for_each(|d| self.database(d));
+        small.into_par_iter().for_each(|d| self.database(d));
         let unlisted: BTreeSet<Oid> = self
             .directories
             .databases
@@ -275,6 +293,7 @@ impl<'a> Databases<'a> {
             relations,
             attributes,
             key_types,
+            _share: _,
         } = described.as_ref();
         report_losses(cx, &relations.losses);
         if relations.relation(PG_CLASS).is_none() {
@@ -334,6 +353,9 @@ impl<'a> Databases<'a> {
             inserters: self.inserters,
             suspicions: self.suspicions,
         };
+        let files = directories.iter().map(|d| size_of_val(d.files.as_slice()));
+        let bytes: usize = files.sum();
+        let _share = (bytes > SMALL_BYTES).then(|| self.cx.budget.charge(bytes));
         let claimed = pass.run();
         for directory in directories {
             orphans::check(

@@ -10,7 +10,6 @@ use pgfsck_format::names::{DatabaseFileName, RelFileName};
 use pgfsck_format::{ForkNumber, Oid, RelFileNumber};
 use pgfsck_volume::{Entry, EntryKind, LinkProblem, VolPath};
 use std::os::unix::ffi::OsStrExt;
-use std::time::SystemTime;
 
 /// A relation's file, as a listing shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +18,6 @@ pub struct RelFile {
     pub name: RelFileName,
     /// Its size; 0 if it is a link that is not followed.
     pub bytes: u64,
-    /// When its content last changed.
-    pub modified: Option<SystemTime>,
     /// Whether it can be opened as a file.
     pub regular: bool,
 }
@@ -124,18 +121,17 @@ fn take(cx: &Cx<'_>, dir: &mut RelationDirectory, entry: Entry) {
             unexpected(cx, path(), &kind);
         }
         (DatabaseFileName::Relation(name), kind) => {
-            let (regular, bytes, modified) = match &kind {
-                EntryKind::File { bytes, modified } => (true, *bytes, *modified),
+            let (regular, bytes) = match &kind {
+                EntryKind::File { bytes, .. } => (true, *bytes),
                 other => {
                     not_a_file(cx, path(), other);
-                    (false, 0, None)
+                    (false, 0)
                 }
             };
             Counters::add(&cx.sink.counters.files_seen, 1);
             dir.files.push(RelFile {
                 name,
                 bytes,
-                modified,
                 regular,
             });
         }

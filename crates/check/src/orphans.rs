@@ -36,7 +36,13 @@ pub fn check(
             fork: Some(first.name.fork),
             ..Place::default()
         };
-        let standing = judge(cx, files, (catalog, log_is_sound), locator, place.clone());
+        let standing = judge(
+            (cx, directory),
+            files,
+            (catalog, log_is_sound),
+            locator,
+            place.clone(),
+        );
         Counters::add(
             &cx.sink.counters.files_examined,
             files.iter().filter(|f| f.regular).count() as u64,
@@ -133,14 +139,14 @@ fn scan_unclaimed_except(
 
 /// Says what the files are; returns what their content is worth.
 fn judge(
-    cx: &Cx<'_>,
+    (cx, directory): (&Cx<'_>, &RelationDirectory),
     files: &[RelFile],
     (catalog, log_is_sound): (&DatabaseCatalog, bool),
     locator: RelFileLocator,
     place: Place,
 ) -> Standing {
     let bytes: u64 = files.iter().map(|f| f.bytes).sum();
-    let what = describe(files, bytes);
+    let what = describe(cx, directory, files, bytes);
     if files.iter().any(|f| f.name.temp_backend.is_some()) {
         let message = format!("left by a temporary relation: {what}");
         cx.sink
@@ -207,7 +213,7 @@ fn judge(
 }
 
 /// Forks, segments, size and age, in words.
-fn describe(files: &[RelFile], bytes: u64) -> String {
+fn describe(cx: &Cx<'_>, directory: &RelationDirectory, files: &[RelFile], bytes: u64) -> String {
     let mut out = format!(
         "{} file{}, {bytes} bytes",
         files.len(),
@@ -219,7 +225,8 @@ fn describe(files: &[RelFile], bytes: u64) -> String {
         .map(|k| k.name())
         .collect();
     let _ = write!(out, " ({})", forks.join(", "));
-    if let Some(t) = files.iter().filter_map(|f| f.modified).max() {
+    let modified = |f: &RelFile| cx.volume.open(&directory.path_of(f)).ok()?.modified();
+    if let Some(t) = files.iter().filter_map(modified).max() {
         let _ = write!(out, ", last changed {}", utc(t));
     }
     out

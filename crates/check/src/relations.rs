@@ -71,10 +71,13 @@ struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
-    /// From its relations; each comes with the OID by which the unit goes.
-    fn of(members: &[(Oid, &'a Relation)]) -> Self {
+    /// From its relations; each is its place in the list, and comes with the OID by which the unit goes.
+    fn of(members: &[(Oid, u32)], relations: &'a [Relation]) -> Self {
         let mut unit = Self::default();
-        for &(key, relation) in members {
+        for &(key, n) in members {
+            let Some(relation) = relations.get(n as usize) else {
+                continue;
+            };
             let own = own_unit(relation);
             let of = match own == key {
                 true => &mut unit,
@@ -98,11 +101,16 @@ fn own_unit(relation: &Relation) -> Oid {
 }
 
 /// Makes each TOAST table a part of its table's unit.
-fn join_toast(members: &mut [(Oid, &Relation)]) {
-    let toasts = members.iter().filter(|(_, r)| r.kind == RelKind::Toast);
-    let toasts: HashSet<Oid> = toasts.map(|(_, r)| r.oid).collect();
+fn join_toast(members: &mut [(Oid, u32)], relations: &[Relation]) {
+    let with_files = || {
+        members
+            .iter()
+            .filter_map(|(_, n)| relations.get(*n as usize))
+    };
+    let toasts = with_files().filter(|r| r.kind == RelKind::Toast);
+    let toasts: HashSet<Oid> = toasts.map(|r| r.oid).collect();
     let mut owners: HashMap<Oid, Oid> = HashMap::new();
-    for (_, relation) in members.iter() {
+    for relation in with_files() {
         let has_rows = matches!(relation.kind, RelKind::Table | RelKind::MaterializedView);
         if has_rows && toasts.contains(&relation.toast_oid) {
             owners.entry(relation.toast_oid).or_insert(relation.oid);
@@ -127,25 +135,29 @@ impl<'a> DatabasePass<'a> {
     /// Examines every relation and returns the locators that are claimed, sorted.
     pub fn run(&self) -> Vec<RelFileLocator> {
         // There may be a million: each is a word or two here.
-        let mut members: Vec<(Oid, &'a Relation)> = Vec::new();
+        let relations = &self.catalog.relations;
+        let mut members: Vec<(Oid, u32)> = Vec::new();
         let mut claimed = Vec::new();
         let mut seen = (!self.cx.standing().is_settled()).then(HashSet::new);
-        for (relation, locator) in self.catalog.with_storage() {
+        for (relation, n) in relations.iter().zip(0..) {
+            let Some(locator) = relation.locator() else {
+                continue;
+            };
             claimed.push(locator);
             // VACUUM FULL and CLUSTER swap the files of a table and of a transient one, `pg_temp_OID`. In a
             // directory that was not cleanly stopped both may seem to live; the file is examined once.
             if seen.as_mut().is_none_or(|seen| seen.insert(locator)) {
-                members.push((own_unit(relation), relation));
+                members.push((own_unit(relation), n));
             }
         }
         claimed.sort_unstable();
         if self.cx.level >= Level::Deep && self.cx.standing().is_settled() {
-            join_toast(&mut members);
+            join_toast(&mut members, relations);
         }
-        members.sort_by_key(|(unit, _)| *unit);
+        members.sort_unstable(); // its relations by OID
         members.par_chunk_by(|a, b| a.0 == b.0).for_each(|members| {
             if !self.cx.sink.observer().cancelled() {
-                self.examine(&Unit::of(members));
+                self.examine(&Unit::of(members, relations));
             }
         });
         claimed

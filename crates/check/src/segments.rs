@@ -205,7 +205,6 @@ mod tests {
             .map(|&(segment, bytes)| RelFile {
                 name: RelFileName::new(number, ForkNumber::Main, segment),
                 bytes,
-                modified: None,
                 regular: true,
             })
             .collect();

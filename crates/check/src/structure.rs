@@ -288,6 +288,8 @@ impl<'a> DatabasePass<'a> {
             NOT_SETTLED.to_owned()
         } else if !relation.trust.is_proven() {
             "whether its row in pg_class counts is not proven".to_owned()
+        } else if self.attributes.is_cut {
+            "the database has more columns than the memory for them holds (--memory)".to_owned()
         } else {
             "its rows in pg_attribute are not all there".to_owned()
         }

@@ -240,8 +240,8 @@ pub struct AuditArgs {
     /// Use this many threads; 0 for one per processor.
     #[arg(short = 'j', long, value_name = "N", default_value_t = 0)]
     pub jobs: usize,
-    /// Memory for what checks must remember of whole relations, with kB, MB or GB; what does not fit proves less, and
-    /// the coverage says so.
+    /// Memory that the audit may take, with kB, MB or GB: what must be remembered of whole relations, and does not fit,
+    /// proves less, and the coverage says so.
     #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = parse_size)]
     pub memory: u64,
     /// Show progress on stderr.

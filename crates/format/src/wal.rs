@@ -26,7 +26,7 @@ pub use image::{BlockImage, ImageCompression};
 pub use name::{SegmentName, WalFileName};
 pub use page::{XLogLongPageHeader, XLogPageHeader};
 pub use parameters::ParameterChange;
-pub use reader::{RawRecord, WalReader, WalSource};
+pub use reader::{MAX_HELD_BYTES, RawRecord, WalReader, WalSource};
 pub use record::{Record, RecordHeader};
 pub use rmgr::{RecordType, RmgrId};
 pub use storage::StorageChange;

@@ -100,7 +100,7 @@ impl ClassRows {
             mut others,
             ..
         } = self;
-        live.sort_by_key(|r| (r.oid, source.xacts.age(r.xmin)));
+        live.sort_unstable_by_key(|r| (r.oid, source.xacts.age(r.xmin)));
         live.dedup_by(|later, kept| {
             let same = later.oid == kept.oid;
             if same {

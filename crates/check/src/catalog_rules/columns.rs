@@ -39,6 +39,9 @@ impl Pass<'_> {
 
     /// Whether the user columns are 1, 2, 3 … up to `relnatts`.
     fn is_dense(&self, class: &Class) -> bool {
+        if self.attributes.is_cut {
+            return true; // their number was right
+        }
         let list = self.attributes.of(class.oid);
         i16::try_from(list.len()) == Ok(class.natts)
             && list.iter().zip(1i16..).all(|(a, n)| a.attnum == n)
@@ -48,7 +51,10 @@ impl Pass<'_> {
     fn columns_of(&mut self, class: &Class, system: u16) {
         let name = self.relation_name(class.oid);
         let list = self.attributes.of(class.oid);
-        let have: Vec<i16> = list.iter().map(|a| a.attnum).collect();
+        let have: Vec<i16> = match self.attributes.is_cut {
+            true => (1..=i16::try_from(class.columns).unwrap_or(i16::MAX)).collect(), // only their number is known
+            false => list.iter().map(|a| a.attnum).collect(),
+        };
         let missing = (1..=class.natts).find(|n| have.binary_search(n).is_err());
         let natts = class.natts;
         if let Some(number) = missing {

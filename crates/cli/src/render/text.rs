@@ -209,8 +209,9 @@ fn skips(out: &mut String, report: &Report) {
         let path = if s.path.is_empty() { "." } else { &s.path };
         let _ = writeln!(out, "  {}{block}: {}", plain(path), plain(&s.reason));
     }
-    if skipped.len() > MAX_SKIPS {
-        let _ = writeln!(out, "  … and {} more", skipped.len() - MAX_SKIPS);
+    let all = skipped.len() as u64 + report.coverage.skipped_not_listed;
+    if all > MAX_SKIPS as u64 {
+        let _ = writeln!(out, "  … and {} more", all - MAX_SKIPS as u64);
     }
 }
 
@@ -263,7 +264,7 @@ fn verdict(out: &mut String, report: &Report, verbose: bool) {
         c.blocks.examined,
         c.blocks.seen,
         c.blocks.checksum_verified,
-        c.skipped.len(),
+        c.skipped.len() as u64 + c.skipped_not_listed,
         report.elapsed_seconds,
     );
     debug_assert!(

@@ -14,16 +14,21 @@
 //! with the next segment.
 
 use crate::cluster::ClusterFormat;
-use crate::error::DecodeError;
 use crate::ids::{Lsn, TimeLineId};
 use crate::layouts::wal as layout;
 use crate::wal::end::{StopReason, WalEnd, WalStop};
 use crate::wal::page::{XLogPageHeader, short_header_bytes};
-use crate::wal::record::{self, HEADER_BYTES, Record, RecordHeader};
+use crate::wal::record::{self, HEADER_BYTES, RecordHeader};
 use crate::wal::rmgr::RecordType;
 use std::ops::Range;
 
+mod long;
 mod quick;
+mod raw;
+
+pub use long::MAX_HELD_BYTES;
+use long::Scratch;
+pub use raw::RawRecord;
 
 /// Where the bytes of the log come from.
 pub trait WalSource {
@@ -47,41 +52,6 @@ impl<S: WalSource + ?Sized> WalSource for &mut S {
     }
 }
 
-/// A record's bytes, whose CRC agrees, and where they lie.
-#[derive(Debug, Clone, Copy)]
-pub struct RawRecord<'a> {
-    /// Where it begins.
-    pub lsn: Lsn,
-    /// Where it ends, rounded up to the alignment: the LSN that the pages it changes get.
-    pub end: Lsn,
-    /// Timeline of the page on which it ends.
-    pub timeline: TimeLineId,
-    /// The fixed head.
-    pub header: RecordHeader,
-    /// All of it.
-    pub bytes: &'a [u8],
-    fmt: &'a ClusterFormat,
-}
-
-impl<'a> RawRecord<'a> {
-    /// Walks its headers.
-    ///
-    /// # Errors
-    /// As [`Record::decode`]: the CRC agrees, so its writer is to blame.
-    pub fn decode(&self) -> Result<Record<'a>, DecodeError> {
-        Record::decode(self.bytes, *self.fmt)
-    }
-
-    /// Bytes of all its full-page images.
-    ///
-    /// # Errors
-    /// As [`Record::decode`].
-    #[inline]
-    pub fn image_bytes(&self) -> Result<u32, DecodeError> {
-        record::image_bytes(self.bytes, *self.fmt)
-    }
-}
-
 /// How many bytes are asked of the source at a time, at most: they stay in a core's cache until their records
 /// have been summed up.
 const CHUNK_BYTES: usize = 1 << 17;
@@ -96,7 +66,7 @@ pub struct WalReader<S> {
     chunk_at: Lsn,
     chunk_bytes: usize,
     /// A record that crosses pages, put together.
-    scratch: Vec<u8>,
+    scratch: Scratch,
     /// Where the next record begins, or the page header before it.
     at: Lsn,
     /// Where the last record begins.
@@ -123,7 +93,7 @@ impl<S: WalSource> WalReader<S> {
             chunk: Vec::new(),
             chunk_at: Lsn(0),
             chunk_bytes: 0,
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             at: start,
             prev: None,
             page: None,
@@ -205,7 +175,7 @@ impl<S: WalSource> WalReader<S> {
         self.at = found.end;
         let bytes = match found.place {
             Assembled::Chunk { at, len } => self.chunk.get(at..at.saturating_add(len)),
-            Assembled::Scratch => Some(self.scratch.as_slice()),
+            Assembled::Scratch => Some(self.scratch.held()),
         };
         RawRecord {
             lsn: found.lsn,
@@ -248,10 +218,10 @@ impl<S: WalSource> WalReader<S> {
                 .chunk
                 .get(from..from.saturating_add(here))
                 .unwrap_or_default();
-            self.scratch.extend_from_slice(bytes);
+            self.scratch.extend(bytes);
             match self.continue_record(start, len)? {
                 Some(stop) => {
-                    let header = RecordHeader::decode(&self.scratch, self.fmt.order).ok();
+                    let header = RecordHeader::decode(self.scratch.held(), self.fmt.order).ok();
                     let header = self.check_header(start, header)?;
                     return self.finish(start, stop, header, Assembled::Scratch);
                 }
@@ -294,9 +264,9 @@ impl<S: WalSource> WalReader<S> {
                 .chunk
                 .get(from..from.saturating_add(here))
                 .unwrap_or_default();
-            self.scratch.extend_from_slice(bytes);
+            self.scratch.extend(bytes);
             if !had_header && self.scratch.len() >= HEADER_BYTES {
-                let head = RecordHeader::decode(&self.scratch, self.fmt.order).ok();
+                let head = RecordHeader::decode(self.scratch.held(), self.fmt.order).ok();
                 self.check_header(start, head)?;
             }
             if here == missing {
@@ -314,14 +284,14 @@ impl<S: WalSource> WalReader<S> {
         header: RecordHeader,
         place: Assembled,
     ) -> Result<Found, Stopped<S::Error>> {
-        let bytes = match place {
-            Assembled::Chunk { at, len } => self
-                .chunk
-                .get(at..at.saturating_add(len))
-                .unwrap_or_default(),
-            Assembled::Scratch => &self.scratch,
+        let crc = match place {
+            Assembled::Chunk { at, len } => {
+                let bytes = self.chunk.get(at..at.saturating_add(len));
+                record::crc(bytes.unwrap_or_default(), self.fmt.order).ok()
+            }
+            Assembled::Scratch => Some(self.scratch.crc(&header)),
         };
-        let Ok(crc) = record::crc(bytes, self.fmt.order) else {
+        let Some(crc) = crc else {
             return end(start, WalEnd::Length { have: 0 });
         };
         if !crc.matches() {

@@ -146,13 +146,28 @@ impl<'a> Record<'a> {
     /// [`DecodeError::Limit`] if they are more, [`DecodeError::Unknown`] for an unknown header, blocks
     /// that do not go upwards, or flags of an image that contradict each other.
     pub fn decode(bytes: &'a [u8], fmt: ClusterFormat) -> Result<Self, DecodeError> {
+        Self::walk(bytes, fmt, false)
+    }
+
+    /// Decodes a record of which only the beginning is held: its main data end there.
+    ///
+    /// # Errors
+    /// As [`Record::decode`], if the beginning does not hold all headers and what belongs to blocks.
+    pub fn decode_beginning(bytes: &'a [u8], fmt: ClusterFormat) -> Result<Self, DecodeError> {
+        Self::walk(bytes, fmt, true)
+    }
+
+    fn walk(bytes: &'a [u8], fmt: ClusterFormat, is_cut: bool) -> Result<Self, DecodeError> {
         let header = RecordHeader::decode(bytes, fmt.order)?;
         let mut walk = Walk::new(bytes, fmt);
         walk.headers()?;
         let headers = walk.take(HEADER_BYTES, walk.at)?;
         let data_end = walk.at.saturating_add(walk.block_bytes);
         let block_data = walk.take(walk.at, data_end)?;
-        let main_end = data_end.saturating_add(walk.main_bytes);
+        let mut main_end = data_end.saturating_add(walk.main_bytes);
+        if is_cut {
+            main_end = main_end.min(bytes.len());
+        }
         Ok(Self {
             header,
             toplevel_xid: walk.toplevel_xid,
