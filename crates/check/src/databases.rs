@@ -85,8 +85,11 @@ impl<'a> Databases<'a> {
     fn describe(&self, database: &Database) -> Described {
         let volume = self.cx.volume;
         let budget = self.cx.budget;
-        let room = (budget.total() / 4).max(LEAST_COLUMN_BYTES);
         let (catalog, relations) = (self.catalog, self.catalog.load_database(volume, database));
+        // By what all audits of this database have, not by what other threads have left: the report is the same.
+        let left = budget.total().saturating_sub(relations.memory_bytes());
+        let room = (left / 2).min(budget.total() / 4);
+        let room = room.max(LEAST_COLUMN_BYTES);
         let attributes = catalog.load_attributes_within(volume, database, &relations, room);
         let key_types = catalog.load_key_types(volume, database, &relations);
         let bytes = relations.memory_bytes() + attributes.memory_bytes();

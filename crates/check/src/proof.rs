@@ -118,8 +118,8 @@ impl Proof {
     }
 }
 
-/// Relations whose coverage is listed, at most; some hundred bytes each.
-const MAX_LISTED: usize = 200_000;
+/// Relations whose coverage is listed, at most; some 200 bytes each.
+const MAX_LISTED: usize = 100_000;
 
 /// What was proven of all relations, as the report has it: most have the same lists, which are kept once.
 #[derive(Debug, Default)]

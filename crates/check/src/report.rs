@@ -172,7 +172,7 @@ pub struct Coverage {
     pub skipped: Vec<ReportSkipped>,
     /// How many more reasons there are than `skipped` lists.
     pub skipped_not_listed: u64,
-    /// What was proven of each relation with files, and what could not be decided (the first two hundred
+    /// What was proven of each relation with files, and what could not be decided (the first hundred
     /// thousand). What was looked at and is wrong is among the findings.
     pub relations: Vec<RelationCoverage>,
     /// How many more relations there are of which something could be said.
