@@ -4,12 +4,13 @@ use crate::postmaster::{LiveServer, find_live_server};
 use crate::throttle::{Throttle, Throttled};
 use crate::{Entry, EntryKind, File, LinkProblem, VolPath, Volume, VolumeError};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// `-T OLD=NEW`: where a tablespace that lived at OLD lies on this machine.
@@ -28,6 +29,8 @@ pub struct Directory {
     canonical_root: PathBuf,
     mappings: Vec<TablespaceMapping>,
     throttle: Option<Arc<Throttle>>,
+    /// Directories that lie on the way to something, and why those that are links are not entered.
+    entered: Mutex<BTreeMap<VolPath, Option<LinkProblem>>>,
 }
 
 impl Directory {
@@ -48,6 +51,7 @@ impl Directory {
             canonical_root,
             mappings,
             throttle: None,
+            entered: Mutex::default(),
         })
     }
 
@@ -93,6 +97,27 @@ impl Directory {
             [top, _] => *top == b"pg_tblspc",
             _ => false,
         }
+    }
+
+    /// Fails if a directory, or one above it, is a link that is not followed. Names that nobody listed, such as
+    /// those that the catalogs tell, lead no further than a listing does.
+    fn enter(&self, dir: &VolPath) -> Result<(), VolumeError> {
+        let known =
+            |found: Option<LinkProblem>| found.map_or(Ok(()), |p| Err(VolumeError::Link(p)));
+        if *dir == VolPath::root() {
+            return Ok(());
+        }
+        let entered = || self.entered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = entered().get(dir) {
+            return known(*found);
+        }
+        self.enter(&dir.split_last().0)?;
+        let found = match fs::read_link(self.real_path(dir)) {
+            Ok(target) if !Self::may_leave(dir) => self.follow(dir, &target).err(),
+            _ => None,
+        };
+        entered().insert(dir.clone(), found);
+        known(found)
     }
 
     /// What the link at `path` leads to, if it may be followed.
@@ -167,6 +192,7 @@ impl Volume for Directory {
     }
 
     fn list(&self, dir: &VolPath, each: &mut dyn FnMut(Entry)) -> Result<(), VolumeError> {
+        self.enter(dir)?;
         let fd = open_quietly(&self.real_path(dir), OFlags::RDONLY | OFlags::DIRECTORY)?;
         let mut reader = Dir::read_from(&fd)?;
         while let Some(entry) = reader.read() {
@@ -197,12 +223,17 @@ impl Volume for Directory {
     }
 
     fn open(&self, path: &VolPath) -> Result<File, VolumeError> {
+        self.enter(&path.split_last().0)?;
         let real = self.real_path(path);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = match open_quietly(&real, flags) {
             Err(rustix::io::Errno::LOOP) => {
                 let target = fs::read_link(&real)?;
                 let real = self.follow(path, &target).map_err(VolumeError::Link)?;
+                // Directories may be elsewhere, a file's content not: configuration is never read.
+                if !real.starts_with(&self.canonical_root) {
+                    return Err(VolumeError::Link(LinkProblem::Outside));
+                }
                 open_quietly(&real, flags)?
             }
             other => other?,
@@ -302,6 +333,39 @@ mod tests {
             VolumeError::Link(LinkProblem::Outside)
         );
         assert_eq!(dir.open(&VolPath::new("base/5/3")).unwrap().len(), 6);
+    }
+
+    #[test]
+    fn no_path_leads_through_a_link_out_of_the_directory() {
+        let tmp = tempfile::tempdir().unwrap();
+        let root = tmp.path().join("data");
+        let outside = tmp.path().join("outside");
+        fs::create_dir_all(root.join("base/5")).unwrap();
+        fs::create_dir_all(root.join("pg_tblspc")).unwrap();
+        fs::create_dir_all(outside.join("PG_17")).unwrap();
+        for name in ["secret", "PG_17/1"] {
+            fs::write(outside.join(name), b"x").unwrap();
+        }
+        fs::write(root.join("base/5/1"), b"inside").unwrap();
+        symlink(&outside, root.join("base/6")).unwrap();
+        symlink("5", root.join("base/7")).unwrap();
+        symlink(&outside, root.join("pg_wal")).unwrap();
+        symlink(&outside, root.join("pg_tblspc/16400")).unwrap();
+        symlink(outside.join("secret"), root.join("backup_label")).unwrap();
+        let dir = Directory::new(&root, Vec::new()).unwrap();
+        let outside = VolumeError::Link(LinkProblem::Outside);
+        let open = |path: &str| dir.open(&VolPath::new(path)).map(|file| file.len());
+        for path in ["base/6/secret", "base/6/PG_17/1", "backup_label"] {
+            assert_eq!(open(path).unwrap_err(), outside, "{path}");
+        }
+        let listed = dir.list(&VolPath::new("base/6"), &mut |_| {});
+        assert_eq!(listed.unwrap_err(), outside);
+        for path in ["base/7/1", "base/5/1"] {
+            assert_eq!(open(path).unwrap(), 6, "{path}");
+        }
+        for path in ["pg_wal/secret", "pg_tblspc/16400/PG_17/1"] {
+            assert_eq!(open(path).unwrap(), 1, "{path}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! Guarantees: opened read-only, nothing is ever created, access times are left alone where the
 //! system allows (`O_NOATIME`), special files are never opened, and links are followed only for
 //! tablespaces, `pg_wal`/`pg_xlog` and other top-level directories, or when they stay inside the
-//! data directory.
+//! data directory; no path leads through any other link, whoever made up its name.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
@@ -40,7 +40,7 @@ pub use error::VolumeError;
 pub use file::{Extent, File, FileReader, ReadAt};
 pub use memory::Memory;
 pub use open::{OpenError, OpenOptions, Opened, TEMP_LIMIT_BYTES, backup_label, chain_among, open};
-pub use path::VolPath;
+pub use path::{VolPath, is_plain};
 pub use postmaster::{LiveServer, find_live_server};
 pub use throttle::Throttle;
 

@@ -100,10 +100,16 @@ impl fmt::Display for VolPath {
 }
 
 /// Whether a character can stand in a report as it is: not a control character, and none of the
-/// invisible ones that reorder or hide text on a terminal.
-fn is_plain(c: char) -> bool {
+/// invisible ones that reorder or hide text on a terminal (Unicode's `Cf`, `Zl` and `Zp`, and the
+/// fillers that show nothing).
+#[must_use]
+pub fn is_plain(c: char) -> bool {
     !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        && !matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
