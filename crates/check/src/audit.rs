@@ -7,7 +7,7 @@ use crate::backup;
 use crate::budget::{Budget, SUMMARY_BYTES};
 use crate::cluster::Examination;
 use crate::codes;
-use crate::context::{Cx, Level, Stop};
+use crate::context::{Cx, Level, Stop, unreadable};
 use crate::control::{self, Known};
 use crate::finding::{Finding, Place, Severity};
 use crate::manifest::{self, Manifest};
@@ -20,7 +20,7 @@ use crate::versions::{self, Witness};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::postmaster_pid::PostmasterPid;
 use pgfsck_format::{ClusterFormat, Lsn, Major};
-use pgfsck_volume::{Directory, VolPath, Volume, backup_label};
+use pgfsck_volume::{Directory, VolPath, Volume, VolumeError, backup_label};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -190,10 +190,17 @@ impl<'a> Run<'a> {
     /// Whether a server holds the directory; reports it.
     fn is_held(&self) -> bool {
         let path = VolPath::new("postmaster.pid");
-        let Ok(bytes) = self.volume.read_small(&path, 1 << 16) else {
-            return false;
+        let pid = match self.volume.read_small(&path, 1 << 16) {
+            Ok(bytes) => PostmasterPid::parse(&bytes).ok(),
+            Err(VolumeError::NotFound) => return false,
+            // It is there: its server may be too.
+            Err(e) => {
+                if matches!(e, VolumeError::Io { .. } | VolumeError::PermissionDenied) {
+                    unreadable(self.sink, Place::file(path.clone()), &e);
+                }
+                None
+            }
         };
-        let pid = PostmasterPid::parse(&bytes).ok();
         let live = self.volume.live_server(
             pid.as_ref().map(|p| p.pid),
             pid.as_ref().and_then(|p| p.start_time),

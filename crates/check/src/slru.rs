@@ -340,7 +340,56 @@ fn check_range(cx: &Cx<'_>, range: &Range, files: &BTreeMap<u64, u64>) {
                     expect,
                 );
             }
+            if cx.level >= Level::Pages {
+                let begins = n == first.segment && n == *span.start();
+                let from = if begins { first.page_in_segment } else { 0 };
+                let path =
+                    VolPath::new(range.slru.dir(cx.fmt)).join(range.slru.segment_name(n, cx.fmt));
+                read_through(cx, &path, from..pages.min(bytes / page_bytes));
+            }
         }
+    }
+}
+
+/// Reads pages of a segment that are alive. The checks look at some of them only, and take what they cannot read
+/// for unknown: what the device does not give is said here, run by run.
+fn read_through(cx: &Cx<'_>, path: &VolPath, pages: std::ops::Range<u64>) {
+    let Ok(file) = cx.volume.open(path) else {
+        return; // said where the files were listed
+    };
+    let page_bytes = u64::from(cx.fmt.block_size);
+    let wanted = pages.end.saturating_sub(pages.start).min(PAGES_PER_SEGMENT);
+    let mut buffer = vec![0; usize::try_from(wanted * page_bytes).unwrap_or(0)];
+    if let Ok(got) = file.read_at(&mut buffer, pages.start * page_bytes) {
+        Counters::add(&cx.sink.counters.bytes_read, got as u64);
+        return;
+    }
+    // What failed, and from which page on.
+    let mut lost: Option<(u64, VolumeError)> = None;
+    let report = |(from, e): (u64, VolumeError), to: u64| {
+        let at = Place::file(path.clone()).at_offset(from * page_bytes);
+        let bytes = format!("bytes {} to {}", from * page_bytes, to * page_bytes - 1);
+        cx.sink.skip(path.clone(), format!("{bytes}: {e}"));
+        let message = format!("{bytes} could not be read: {e}");
+        cx.sink
+            .report(Finding::new(&codes::IO_READ_ERROR, at, message));
+    };
+    for number in pages.clone() {
+        let Some(page) = buffer.get_mut(..cx.fmt.block_len()) else {
+            return;
+        };
+        match file.read_at(page, number * page_bytes) {
+            Ok(got) => {
+                Counters::add(&cx.sink.counters.bytes_read, got as u64);
+                if let Some(run) = lost.take() {
+                    report(run, number);
+                }
+            }
+            Err(e) => lost = lost.or(Some((number, e))),
+        }
+    }
+    if let Some(run) = lost {
+        report(run, pages.end);
     }
 }
 
