@@ -103,7 +103,10 @@ impl Stamps {
         for locator in later.unsized_relations {
             self.lose_size(locator);
         }
-        later.named.into_iter().for_each(|locator| self.name(locator));
+        later
+            .named
+            .into_iter()
+            .for_each(|locator| self.name(locator));
         self.unnamed |= later.unnamed;
         for (key, found) in later.blocks {
             if self.has_room(&key) {

@@ -1,8 +1,8 @@
 //! `pgfsck audit`: the main job.
 
-use super::{open, open_archives};
+use super::{Kept, open, open_archives};
 use crate::args::{AuditArgs, FailOn, LevelArg, ReportFormat};
-use crate::output::{INCOMPLETE, failure, write_out};
+use crate::output::{CUT_OFF, INCOMPLETE, complain, failure, is_closed, write_out};
 use crate::progress::Progress;
 use crate::render;
 use anyhow::Context;
@@ -34,6 +34,13 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
             _ => return Err(e),
         },
     };
+    let mut kept = Kept::new(&archives, &args.data);
+    for volume in opened.iter().flatten() {
+        kept.add(volume.as_ref());
+    }
+    for (_, path) in &args.reports {
+        kept.refuse(path)?;
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     // Without a handler SIGINT still ends the program, only without a report.
@@ -57,11 +64,14 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
             }
         };
         reports.push(audit(volume.as_ref(), &options, &watcher));
-        if let (Some(_), Some(report)) = (&watcher.stream, reports.last()) {
-            write_out(&mut |out| render::json::summary_line(out, report))?;
+        if let (Some(stream), Some(report)) = (&watcher.stream, reports.last()) {
+            stream_on(stream, || {
+                write_out(&mut |out| render::json::summary_line(out, report))
+            });
         }
     }
     watcher.progress.finish();
+    let mut lost = false;
     for (format, path) in &args.reports {
         let written = File::create(path).and_then(|file| {
             // A file is no terminal.
@@ -69,14 +79,29 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
             whole(&mut out, &reports, several, *format, args)?;
             out.flush()
         });
-        written.with_context(|| format!("could not write \"{}\"", path.display()))?;
+        let written = written.with_context(|| {
+            let path = path.display();
+            format!("the report in \"{path}\" is not complete: could not write it")
+        });
+        lost |= is_lost(written)?;
     }
-    match &watcher.stream {
+    lost |= is_lost(match &watcher.stream {
         Some(result) => {
             let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *result, Ok(()))?;
+            std::mem::replace(&mut *result, Ok(()))
         }
-        None => write_out(&mut |out| whole(out, &reports, several, args.format, args))?,
+        None => write_out(&mut |out| whole(out, &reports, several, args.format, args)),
+    })?;
+    if lost {
+        for report in &reports {
+            let (path, verdict, count) = (&report.target.path, report.verdict, &report.summary);
+            let verdict = format!("{verdict:?}").to_lowercase();
+            let (errors, warnings) = (count.error, count.warning);
+            complain(&format!(
+                "detail: {path} is {verdict}: {errors} errors, {warnings} warnings"
+            ));
+        }
+        return Ok(ExitCode::from(INCOMPLETE));
     }
     if watcher.cancelled() {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -87,6 +112,18 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     } else {
         code
     }))
+}
+
+/// Whether a report could not be written, which is said; a closed pipe is an error that ends the program.
+fn is_lost(written: anyhow::Result<()>) -> anyhow::Result<bool> {
+    match written {
+        Err(e) if is_closed(&e) => Err(e),
+        Err(e) => {
+            failure(&e);
+            Ok(true)
+        }
+        Ok(()) => Ok(false),
+    }
 }
 
 /// Opens backups of one folder, each with the others that it rests on; only the newest, if that is asked for.
@@ -163,18 +200,26 @@ struct Watcher {
     progress: Progress,
     interrupted: Arc<AtomicBool>,
     /// Set for JSON lines: what became of writing them.
-    stream: Option<Mutex<std::io::Result<()>>>,
+    stream: Option<Mutex<anyhow::Result<()>>>,
+}
+
+/// Writes on, unless that has failed before.
+fn stream_on(stream: &Mutex<anyhow::Result<()>>, write: impl FnOnce() -> anyhow::Result<()>) {
+    let mut result = stream.lock().unwrap_or_else(PoisonError::into_inner);
+    if result.is_ok() {
+        *result = write();
+    }
 }
 
 impl Observer for Watcher {
     fn finding(&self, finding: &Finding) {
         let Some(stream) = &self.stream else { return };
-        let mut result = stream.lock().unwrap_or_else(PoisonError::into_inner);
-        if result.is_ok() {
+        stream_on(stream, || {
             let mut out = BufWriter::new(io::stdout().lock());
             let finding = ReportFinding::from(finding);
-            *result = render::json::finding_line(&mut out, &finding).and_then(|()| out.flush());
-        }
+            let written = render::json::finding_line(&mut out, &finding);
+            written.and_then(|()| out.flush()).context(CUT_OFF)
+        });
     }
 
     fn expect(&self, bytes: u64) {

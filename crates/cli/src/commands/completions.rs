@@ -1,7 +1,7 @@
 //! `pgfsck completions`: completion scripts.
 
 use crate::args::{Cli, CompletionsArgs};
-use crate::output::print;
+use crate::output::print_styled;
 use clap::CommandFactory;
 use std::process::ExitCode;
 
@@ -9,6 +9,6 @@ use std::process::ExitCode;
 pub fn run(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut out = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "pgfsck", &mut out);
-    print(&String::from_utf8_lossy(&out))?;
+    print_styled(&String::from_utf8_lossy(&out))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ mod reconstruct;
 pub use json::json;
 
 use crate::args::{ControlArgs, ListFormat};
-use crate::output::{complain, print};
+use crate::output::{complain, print, print_json};
 use anyhow::Context;
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use pgfsck_format::Lsn;
 use pgfsck_format::control::{CBool, ControlFile, CrcVerdict, Recognised, WalLevel};
 use pgfsck_format::wal::SegmentName;
-use pgfsck_volume::VolPath;
+use pgfsck_volume::{Directory, VolPath, Volume as _};
 
 /// Prints pg_control; exit code 1 if its CRC is wrong.
 pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
@@ -27,13 +27,15 @@ pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
     }
     let path = super::data_directory(&args.data, args.path.as_deref())?;
     // As pg_controldata does, take any directory with a pg_control in it.
-    let inside = path.join("global/pg_control");
-    let bytes = if inside.is_file() {
-        super::read_file(&inside, READ_LIMIT)?
+    let inside = VolPath::new("global/pg_control");
+    let bytes = if path.join("global/pg_control").is_file() {
+        Directory::new(&path, Vec::new())
+            .and_then(|directory| directory.read_small(&inside, READ_LIMIT as u64))
+            .context("could not read global/pg_control")?
     } else if path.is_dir() {
         let volume = super::open(&args.data, Some(&path))?;
         volume
-            .read_small(&VolPath::new("global/pg_control"), READ_LIMIT as u64)
+            .read_small(&inside, READ_LIMIT as u64)
             .context("could not read global/pg_control")?
     } else {
         super::read_file(&path, READ_LIMIT)?
@@ -41,7 +43,7 @@ pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
     let file = ControlFile::decode(&bytes)?;
     match args.format {
         ListFormat::Text => print(&text(&file, &TimeZone::system()))?,
-        ListFormat::Json => print(&format!("{:#}\n", json(&file)))?,
+        ListFormat::Json => print_json(&json(&file))?,
     }
     for warning in warnings(&file) {
         complain(&format!("warning: {}", warning.message));

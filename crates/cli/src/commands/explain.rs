@@ -13,10 +13,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let text = match (&args.code, args.format) {
         (Some(code), format) => {
             let Some(problem) = codes::find(code) else {
-                bail!(
-                    "unknown code \"{}\"; `pgfsck explain` lists them all",
-                    crate::text::plain(code)
-                );
+                bail!("unknown code \"{}\"; `pgfsck explain` lists them all", code);
             };
             match format {
                 ListFormat::Text => explain(problem),

@@ -3,7 +3,7 @@
 use super::relations::{Entry, Gap, Section, each_database, exit_code};
 use super::{load_catalog, open};
 use crate::args::{ListFormat, LocateArgs};
-use crate::output::print;
+use crate::output::{print, print_json};
 use crate::text::plain;
 use pgfsck_catalog::{Claim, ClusterCatalog, Database, Relation};
 use pgfsck_format::names::{RelFileName, TablespaceVersionDir, parse_oid};
@@ -32,7 +32,7 @@ pub fn run(args: &LocateArgs) -> anyhow::Result<ExitCode> {
     );
     match args.format {
         ListFormat::Text => print(&text(&answer))?,
-        ListFormat::Json => print(&format!("{:#}\n", serde_json::to_value(&answer)?))?,
+        ListFormat::Json => print_json(&answer)?,
     }
     let code = exit_code(&answer.lost);
     if answer.lost.is_empty() && answer.located.iter().any(Located::is_empty) {

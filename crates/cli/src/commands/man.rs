@@ -1,7 +1,7 @@
 //! `pgfsck man`: manual pages.
 
 use crate::args::{Cli, ManArgs};
-use crate::output::print;
+use crate::output::print_styled;
 use anyhow::Context;
 use clap::CommandFactory;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ pub fn run(args: &ManArgs) -> anyhow::Result<ExitCode> {
         None => {
             let mut out = Vec::new();
             clap_mangen::Man::new(Cli::command()).render(&mut out)?;
-            print(&String::from_utf8_lossy(&out))?;
+            print_styled(&String::from_utf8_lossy(&out))?;
         }
     }
     Ok(ExitCode::SUCCESS)

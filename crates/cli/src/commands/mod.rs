@@ -4,6 +4,7 @@ pub mod audit;
 pub mod completions;
 pub mod control;
 pub mod explain;
+mod kept;
 pub mod locate;
 pub mod man;
 pub mod page;
@@ -15,8 +16,8 @@ pub mod xid;
 
 use crate::args::{DataDir, WalArchives};
 use crate::output::complain;
-use crate::text::plain;
 use anyhow::{Context, anyhow};
+use kept::Kept;
 use pgfsck_format::ClusterFormat;
 use pgfsck_format::control::{ControlFile, Recognised};
 use pgfsck_volume::{Directory, VolPath, Volume, VolumeError, backup_label};
@@ -37,7 +38,7 @@ fn open(data: &DataDir, positional: Option<&Path>) -> anyhow::Result<Box<dyn Vol
     if let Some(below) = opened.below {
         complain(&format!(
             "note: the data directory is \"{}\"",
-            plain(&below.to_string_lossy())
+            below.to_string_lossy()
         ));
     }
     Ok(opened.volume)

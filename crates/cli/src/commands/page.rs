@@ -4,7 +4,7 @@ mod describe;
 
 use super::read_control;
 use crate::args::{ListFormat, PageArgs};
-use crate::output::{complain, print};
+use crate::output::{complain, print, print_json};
 use crate::text::plain;
 use anyhow::{Context, anyhow, bail};
 use describe::{Fork, describe};
@@ -77,7 +77,7 @@ pub fn run(args: &PageArgs) -> anyhow::Result<ExitCode> {
                 "file": plain(&args.file.to_string_lossy()),
                 "pages": pages,
             });
-            print(&format!("{document:#}\n"))?;
+            print_json(&document)?;
         }
     }
     Ok(ExitCode::from(u8::from(!sound)))

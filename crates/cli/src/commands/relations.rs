@@ -4,8 +4,9 @@
 use super::sizes::Sizes;
 use super::{load_catalog, open};
 use crate::args::{ListFormat, RelationsArgs};
-use crate::output::{INCOMPLETE, complain};
-use crate::text::plain;
+use crate::output::{CUT_OFF, INCOMPLETE, complain};
+use crate::text::{json, plain};
+use anyhow::Context;
 use pgfsck_catalog::{ClusterCatalog, Database, DatabaseCatalog, Lost, Relation};
 use pgfsck_format::{ForkNumber, Oid};
 use pgfsck_volume::{VolPath, Volume};
@@ -19,17 +20,18 @@ pub fn run(args: &RelationsArgs) -> anyhow::Result<ExitCode> {
     let cluster = load_catalog(volume.as_ref())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let gaps = match args.format {
-        ListFormat::Text => write_text(volume.as_ref(), &cluster, &mut out)?,
-        ListFormat::Json => write_json(volume.as_ref(), &cluster, &mut out)?,
+        ListFormat::Text => write_text(volume.as_ref(), &cluster, &mut out),
+        ListFormat::Json => write_json(volume.as_ref(), &cluster, &mut out),
     };
-    out.flush()?;
+    let gaps = gaps.and_then(|gaps| out.flush().map(|()| gaps));
+    let gaps = gaps.context(CUT_OFF)?;
     Ok(exit_code(&gaps))
 }
 
 /// Says on stderr what could not be read.
 pub(super) fn exit_code(gaps: &[Gap]) -> ExitCode {
     for gap in gaps {
-        complain(&format!("warning: {}", plain(&gap.line())));
+        complain(&format!("warning: {}", gap.line()));
     }
     ExitCode::from(if gaps.is_empty() { 0 } else { INCOMPLETE })
 }
@@ -273,7 +275,7 @@ pub fn write_json(
     let gaps = each_database(volume, cluster, |_| true, &mut |section| {
         for relation in with_storage(section.catalog) {
             out.write_all(separator.as_bytes())?;
-            serde_json::to_writer(&mut *out, &section.entry(relation))?;
+            out.write_all(json(&section.entry(relation), false)?.as_bytes())?;
             separator = ",\n";
         }
         Ok(())
@@ -281,7 +283,7 @@ pub fn write_json(
     out.write_all(b"\n]")?;
     if !gaps.is_empty() {
         out.write_all(b", \"lost\": ")?;
-        serde_json::to_writer(&mut *out, &gaps)?;
+        out.write_all(json(&gaps, false)?.as_bytes())?;
     }
     out.write_all(b"}\n")?;
     Ok(gaps)

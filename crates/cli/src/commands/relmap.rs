@@ -1,7 +1,7 @@
 //! `pgfsck relmap`: a pg_filenode.map, its entries by name, and whether it may be believed.
 
 use crate::args::{ListFormat, RelmapArgs};
-use crate::output::print;
+use crate::output::{print, print_json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ pub fn run(args: &RelmapArgs) -> anyhow::Result<ExitCode> {
     let map = RelMap::decode(&bytes, order)?;
     match args.format {
         ListFormat::Text => print(&text(&map, order))?,
-        ListFormat::Json => print(&format!("{:#}\n", json(&map, order)))?,
+        ListFormat::Json => print_json(&json(&map, order))?,
     }
     Ok(ExitCode::from(u8::from(!map.is_sound())))
 }

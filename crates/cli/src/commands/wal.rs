@@ -18,7 +18,6 @@ use pgfsck_format::control::ControlFile;
 use pgfsck_format::wal::{RawRecord, StopReason, WalEnd, WalReader};
 use pgfsck_format::{ClusterFormat, Lsn};
 use pgfsck_volume::{Directory, VolPath, Volume};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Runs one of the commands.
@@ -36,8 +35,6 @@ pub fn run(args: &WalArgs) -> anyhow::Result<ExitCode> {
 struct Places {
     volume: Box<dyn Volume>,
     archives: Vec<Directory>,
-    /// Where tablespaces were moved to, by -T.
-    mapped: Vec<PathBuf>,
 }
 
 impl Places {
@@ -46,9 +43,6 @@ impl Places {
         Ok(Self {
             volume: open(&input.data, input.datadir.as_deref())?,
             archives: open_archives(&input.archives, &input.data)?,
-            mapped: (input.data.tablespace_mapping.iter())
-                .map(|m| m.new.clone())
-                .collect(),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{open, read_control, was_stopped_cleanly};
 use crate::args::{ListFormat, XidArgs};
-use crate::output::{complain, print};
+use crate::output::{complain, print, print_json};
 use crate::text::plain;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
@@ -59,7 +59,7 @@ pub fn run(args: &XidArgs) -> anyhow::Result<ExitCode> {
                 "transactions"
             };
             let document = json!({ "schema": SCHEMA, "clean": clean, list: entries });
-            print(&format!("{document:#}\n"))?;
+            print_json(&document)?;
         }
     }
     Ok(ExitCode::from(if unreadable { 2 } else { 0 }))

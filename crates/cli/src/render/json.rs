@@ -1,5 +1,6 @@
 //! The report as JSON: one document, or lines. It is written as it is walked: a report can be large.
 
+use crate::text::write_json;
 use pgfsck_check::report::{Cluster, Coverage, Report, ReportFinding, ReportRecovery};
 use pgfsck_check::report::{Summary, Target, Tool, Verdict};
 use serde::Serialize;
@@ -99,11 +100,11 @@ pub fn summary_line(out: &mut dyn Write, report: &Report) -> io::Result<()> {
 }
 
 fn pretty(out: &mut dyn Write, what: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, what)?;
+    write_json(out, what, true)?;
     out.write_all(b"\n")
 }
 
 fn line(out: &mut dyn Write, what: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, what)?;
+    write_json(out, what, false)?;
     out.write_all(b"\n")
 }

@@ -2,7 +2,7 @@
 
 use crate::args::{ControlArgs, ListFormat};
 use crate::commands::{open, open_archives};
-use crate::output::{complain, print};
+use crate::output::{complain, print, print_json};
 use anyhow::bail;
 use pgfsck_check::reconstruct::{Reconstruction, reconstruct};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub fn run(args: &ControlArgs) -> anyhow::Result<ExitCode> {
     }
     match args.format {
         ListFormat::Text => print(&text(&found, &volume.display_path()))?,
-        ListFormat::Json => print(&format!("{:#}\n", document(&found)))?,
+        ListFormat::Json => print_json(&document(&found))?,
     }
     Ok(ExitCode::SUCCESS)
 }

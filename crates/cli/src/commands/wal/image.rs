@@ -5,22 +5,22 @@
 
 use super::{Places, Wal, pages, records};
 use crate::args::WalImageArgs;
+use crate::commands::Kept;
 use crate::output::print;
 use anyhow::{Context, bail};
 use pgfsck_format::checksum::page_checksum;
 use pgfsck_format::wal::{RawRecord, StopReason, WalReader};
 use pgfsck_format::{BlockNumber, ByteOrder, ClusterFormat, Lsn};
-use pgfsck_volume::{EntryKind, VolPath, Volume};
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Writes the image.
 pub fn run(args: &WalImageArgs) -> anyhow::Result<ExitCode> {
     let places = Places::open(&args.input)?;
-    refuse_inside(&places, &args.output)?;
+    let mut kept = Kept::new(&places.archives, &args.input.data);
+    kept.add(places.volume.as_ref());
+    kept.refuse(&args.output)?;
     let wal = Wal::open(&places)?;
     let (fmt, id) = (wal.fmt, wal.control.system_identifier);
     let mut reader = WalReader::new(wal.log, fmt, Some(id), args.lsn);
@@ -99,54 +99,4 @@ fn put(page: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = page.get_mut(at..at + bytes.len()) {
         place.copy_from_slice(bytes);
     }
-}
-
-/// Fails if the file would lie in what is being examined.
-fn refuse_inside(places: &Places, file: &Path) -> anyhow::Result<()> {
-    let parent = match file.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let real = fs::canonicalize(parent)
-        .with_context(|| format!("could not open \"{}\"", parent.display()))?;
-    for kept in examined(places) {
-        if real.starts_with(&kept) {
-            bail!(
-                "\"{}\" would lie in \"{}\", where nothing is ever written",
-                file.display(),
-                kept.display()
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The directories that are being examined: the data directory, where its links lead, and the archives.
-fn examined(places: &Places) -> Vec<PathBuf> {
-    let archives = places.archives.iter().filter_map(Volume::root);
-    let mut out: Vec<PathBuf> = archives.map(Path::to_path_buf).collect();
-    // What lies in an archive has no directory that could be written into.
-    let Some(root) = places.volume.root() else {
-        return out;
-    };
-    out.push(root.to_path_buf());
-    for dir in [VolPath::root(), VolPath::new("pg_tblspc")] {
-        // What cannot be listed has no links that could be followed.
-        let _ = places.volume.list(&dir, &mut |entry| {
-            if entry.link.is_some() && entry.kind == EntryKind::Directory {
-                let path = dir.join(&entry.name).below(root);
-                out.extend(fs::canonicalize(path));
-            }
-            if let Some(link) = entry.link.filter(|l| l.as_bytes().starts_with(b"/")) {
-                out.extend(fs::canonicalize(link));
-            }
-        });
-    }
-    out.extend(
-        places
-            .mapped
-            .iter()
-            .filter_map(|p| fs::canonicalize(p).ok()),
-    );
-    out
 }

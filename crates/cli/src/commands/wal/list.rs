@@ -2,7 +2,7 @@
 
 use super::{Ended, Places, Wal};
 use crate::args::{ListFormat, WalListArgs};
-use crate::output::print;
+use crate::output::{print, print_json};
 use crate::text::plain;
 use anyhow::Context;
 use pgfsck_check::wal_log::{SegmentFile, segment_files};
@@ -46,7 +46,7 @@ pub fn run(args: &WalListArgs) -> anyhow::Result<ExitCode> {
     }
     match args.format {
         ListFormat::Text => print(&text(&segments, ended))?,
-        ListFormat::Json => print(&format!("{:#}\n", json(&segments, ended)))?,
+        ListFormat::Json => print_json(&json(&segments, ended))?,
     }
     Ok(wal.conclude(ended))
 }

@@ -2,7 +2,7 @@
 
 use super::{Places, Wal, records};
 use crate::args::{BlockArgs, ListFormat, WalPagesArgs};
-use crate::output::print;
+use crate::output::{print, print_json};
 use pgfsck_format::wal::description::describe;
 use pgfsck_format::wal::{BlockRef, RawRecord, Record};
 use pgfsck_format::{ForkNumber, Lsn, Major};
@@ -25,7 +25,7 @@ pub fn run(args: &WalPagesArgs) -> anyhow::Result<ExitCode> {
     })?;
     match args.format {
         ListFormat::Text => print(&text(&touches))?,
-        ListFormat::Json => print(&format!("{:#}\n", json(&touches, &args.block)))?,
+        ListFormat::Json => print_json(&json(&touches, &args.block))?,
     }
     Ok(wal.conclude(ended))
 }

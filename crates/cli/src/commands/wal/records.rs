@@ -2,6 +2,9 @@
 
 use super::{Places, Wal};
 use crate::args::{WalFormat, WalRecordsArgs};
+use crate::output::CUT_OFF;
+use crate::text::{self, plain};
+use anyhow::Context;
 use pgfsck_format::wal::description::{describe, time};
 use pgfsck_format::wal::{BlockRef, Record, StorageChange, TransactionEnd};
 use pgfsck_format::{BlockNumber, ForkNumber, Lsn, Major, RelFileLocator, TransactionId};
@@ -29,15 +32,15 @@ pub fn run(args: &WalRecordsArgs) -> anyhow::Result<ExitCode> {
         let record = raw.decode()?;
         if filter.lets_pass(&record) {
             let line = match args.format {
-                WalFormat::Text => text(raw.lsn, &record, major),
-                WalFormat::Jsonl => json(raw.lsn, &record, major).to_string(),
+                WalFormat::Text => plain(&text(raw.lsn, &record, major)),
+                WalFormat::Jsonl => text::json(&json(raw.lsn, &record, major), false)?,
             };
-            writeln!(out, "{line}")?;
+            writeln!(out, "{line}").context(CUT_OFF)?;
             left -= 1;
         }
         Ok(left > 0)
     })?;
-    out.flush()?;
+    out.flush().context(CUT_OFF)?;
     drop(out);
     Ok(wal.conclude(ended))
 }

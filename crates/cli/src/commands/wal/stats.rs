@@ -2,7 +2,7 @@
 
 use super::{Ended, Places, Wal};
 use crate::args::{ListFormat, WalStatsArgs};
-use crate::output::print;
+use crate::output::{print, print_json};
 use pgfsck_format::wal::{RawRecord, RecordType, RmgrId};
 use pgfsck_format::{Lsn, Major};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub fn run(args: &WalStatsArgs) -> anyhow::Result<ExitCode> {
     let major = wal.fmt.major;
     match args.format {
         ListFormat::Text => print(&text(&stats, major))?,
-        ListFormat::Json => print(&format!("{:#}\n", json(&stats, major)))?,
+        ListFormat::Json => print_json(&json(&stats, major))?,
     }
     Ok(wal.conclude(ended))
 }
