@@ -29,7 +29,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     (
         "io.read-error",
-        "not_stopped::a_failing_disk_is_reported_block_by_block",
+        "failing::a_bad_sector_costs_its_block_and_is_hardly_asked_again",
     ),
     (
         "archive.damaged",

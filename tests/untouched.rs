@@ -1,6 +1,7 @@
 //! Nothing is changed by looking: content, modes, modification times, and where the system allows
 //! it, access times.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,43 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use pgfsck_fixtures::{copy_cluster, sample, snapshot};
 
-use crate::common::{new_dir, pgfsck, used};
-
-/// Every command that looks at a data directory.
-fn commands(data: &Path) -> Vec<Vec<String>> {
-    let data = data.to_str().expect("UTF-8");
-    let map = format!("{data}/global/pg_filenode.map");
-    let control = format!("{data}/global/pg_control");
-    let mut all = vec![
-        vec!["control", data],
-        vec!["control", "--format", "json", data],
-        vec!["control", &control],
-        vec!["relmap", &map],
-        vec!["relmap", "--format", "json", &map],
-        vec!["relations", data],
-        vec!["relations", "--format", "json", data],
-        vec![
-            "locate",
-            data,
-            "1259",
-            "template1.pg_catalog.pg_proc",
-            "global/1261",
-        ],
-        vec!["locate", "--format", "json", data, "1259"],
-        vec!["xid", data, "1", "700", "1000000"],
-        vec!["xid", "--format", "json", "--multixact", data, "1"],
-        vec!["explain", "page.checksum-mismatch"],
-    ];
-    for level in ["files", "pages", "structure", "deep"] {
-        for format in ["text", "json", "jsonl"] {
-            all.push(vec!["audit", "--level", level, "--format", format, data]);
-        }
-    }
-    all.push(vec!["audit", "--force", "--progress", "--jobs", "3", data]);
-    all.into_iter()
-        .map(|command| command.into_iter().map(str::to_owned).collect())
-        .collect()
-}
+use crate::common::{forgotten, invocations, new_dir, pgfsck, used};
 
 fn run(arguments: &[String]) {
     let output = pgfsck().args(arguments).output().expect("it runs");
@@ -56,8 +21,15 @@ fn run(arguments: &[String]) {
 fn no_command_changes_anything() {
     let dir = new_dir("sample-");
     let data = sample(dir.path().join("data")).expect("the sample");
+    let out = new_dir("out-");
     let before = snapshot(&data).expect("a snapshot");
-    for arguments in commands(&data) {
+    let all = invocations(&data, out.path());
+    assert_eq!(
+        forgotten(&all),
+        BTreeSet::new(),
+        "commands that are not tried"
+    );
+    for arguments in all {
         run(&arguments);
         assert_eq!(
             snapshot(&data).expect("a snapshot"),
@@ -72,8 +44,9 @@ fn a_used_cluster_with_tablespaces_stays_as_it_is() {
     let dir = new_dir("copy-");
     let data =
         copy_cluster(&used("17").expect("a server").data, dir.path().join("copy")).expect("copied");
+    let out = new_dir("out-");
     let before = snapshot(dir.path()).expect("a snapshot");
-    for arguments in commands(&data) {
+    for arguments in invocations(&data, out.path()) {
         run(&arguments);
     }
     assert_eq!(snapshot(dir.path()).expect("a snapshot"), before);
@@ -114,7 +87,8 @@ fn access_times_stay() {
     };
     let before = times();
     assert!(before.iter().all(|(seconds, _)| *seconds == 1_000_000_000));
-    for arguments in commands(&data) {
+    let out = new_dir("out-");
+    for arguments in invocations(&data, out.path()) {
         run(&arguments);
         let after = times();
         let touched: Vec<_> = all

@@ -2,6 +2,7 @@
 //! copies of them that can be damaged.
 
 mod clusters;
+mod invocations;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,6 +15,7 @@ use pgfsck_fixtures::audit::quiet;
 use pgfsck_fixtures::scratch;
 
 pub use clusters::{carried_copy, fresh, server, stopped_from, used};
+pub use invocations::{forgotten, invocations};
 pub use pgfsck_fixtures::recipes::{BLOCK, Ground, link_cluster};
 pub use pgfsck_fixtures::{Audit, Pgfsck, Seen, Stopped};
 
