@@ -73,7 +73,9 @@ fn of_files(data: &str) -> Vec<Vec<String>> {
         &["page", &format!("{data}/base/1/1259_vm")],
         &["page", &format!("{data}/global/1262")],
     ];
-    all.iter().map(|run| owned(run)).collect()
+    // A catalog that was written anew has other files.
+    let is_there = |run: &&&[&str]| run.last().is_some_and(|path| Path::new(path).exists());
+    all.iter().filter(is_there).map(|run| owned(run)).collect()
 }
 
 fn owned(arguments: &[&str]) -> Vec<String> {

@@ -58,7 +58,7 @@ impl Kept {
             _ => Path::new("."),
         };
         let real = fs::canonicalize(parent)
-            .with_context(|| format!("could not open \"{}\"", parent.display()))?;
+            .with_context(|| format!("could not write \"{}\"", file.display()))?;
         // A link in another place would be followed into it.
         let itself = fs::canonicalize(file)
             .unwrap_or_else(|_| real.join(file.file_name().unwrap_or_default()));
