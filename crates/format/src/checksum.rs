@@ -306,7 +306,10 @@ mod tests {
             let other: Vec<u8> = page.iter().map(|b| !b).collect();
             let both = [raw, checksum_raw(&other, order)];
             prop_assert_eq!(checksum_raw_pair(&page, &other, order), both);
-            prop_assert_ne!(reduce(raw, BlockNumber(block)), 0);
+            // `pg_checksum_page`: the block number comes in last, and 0 is no checksum.
+            let whole = ((raw ^ block) % 65535 + 1) as u16;
+            prop_assert_eq!(page_checksum(&page, BlockNumber(block), order), whole);
+            prop_assert_eq!(reduce(raw, BlockNumber(block)), whole);
             // The field itself does not count.
             page[8] ^= 0x5A;
             page[9] ^= 0xA5;
