@@ -1,8 +1,8 @@
-//! Compressed streams: gzip, lz4, zstd.
+//! Compressed streams: gzip, lz4, zstd; and a compressed file of the log, read here and there.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pgfsck_volume::{Compression, Decoder};
+use pgfsck_volume::{Compression, Decoder, Memory, UnpackedFile, VolPath, Volume};
 use std::io::Read;
 
 /// What is taken of a bomb.
@@ -17,5 +17,20 @@ fuzz_target!(|data: &[u8]| {
         let end = Decoder::new(kind, data).take(LIMIT).read_to_end(&mut out);
         (end.is_ok(), out)
     };
-    assert!(decode() == decode(), "the same twice");
+    let first = decode();
+    assert!(first == decode(), "the same twice");
+    let content = first.1;
+    let mut volume = Memory::default();
+    let name = VolPath::new("pg_wal/segment");
+    volume.file(name.clone(), data.to_vec());
+    let file = volume.open(&name).expect("it is there");
+    let mut unpacked = UnpackedFile::new(file, kind, LIMIT);
+    // Backwards as well: the stream begins anew.
+    for at in [0, 4096, 100] {
+        let mut buf = [0; 512];
+        if let Ok(n) = unpacked.read_at(&mut buf, at) {
+            let there = content.get(at as usize..).unwrap_or_default();
+            assert!(there.starts_with(&buf[..n]), "what the stream holds there");
+        }
+    }
 });

@@ -1,7 +1,9 @@
-//! Archives: their headers, long names, sparse files, links; every file is read.
+//! Archives: their headers, long names, sparse files, links; every file is read, and what they hold is audited.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use pgfsck_check::audit::{Options, audit};
+use pgfsck_check::sink::Silent;
 use pgfsck_volume::{Archives, EntryKind, VolPath, Volume};
 
 /// No archive of a few bytes has more names, whatever it says.
@@ -30,8 +32,21 @@ fn visit(volume: &Archives, dir: &VolPath, depth: usize, left: &mut usize) {
     }
 }
 
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let size = fuzzer_mutate(data, size, max_size);
+    if seed % 4 > 0 {
+        pgfsck_fuzz::seal_headers(&mut data[..size]);
+    }
+    size
+});
+
 fuzz_target!(|data: &[u8]| {
     let archive = Archives::of_content("fuzz.tar", data.to_vec());
     visit(&archive, &VolPath::root(), 0, &mut { MOST_NAMES });
     let _ = archive.defects().len();
+    let options = Options {
+        jobs: 1,
+        ..Options::default()
+    };
+    let _ = audit(&archive, &options, &Silent).exit_code;
 });

@@ -1,9 +1,12 @@
-//! What the targets share: formats, a mutator that keeps CRCs right, and a small real cluster.
+//! What the targets share: formats, mutators that keep CRCs right, and small real clusters.
 
-use libfuzzer_sys::fuzzer_mutate;
-use pgfsck_format::checksum::page_checksum;
-use pgfsck_format::{BlockNumber, ByteOrder, Checksums, ClusterFormat, Major};
+mod seal;
+
+pub use seal::{mutate_sealed, seal, seal_crc, seal_headers, seal_manifest, seal_records};
+
+use pgfsck_format::{ByteOrder, Checksums, ClusterFormat, Major};
 use pgfsck_volume::{Memory, VolPath};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::OnceLock;
 
@@ -35,82 +38,112 @@ pub fn format(data: &[u8]) -> Option<(ClusterFormat, &[u8])> {
     Some((fmt, rest))
 }
 
-/// Mutates a file that ends with a CRC of what comes before, and makes the CRC right again: `crcs` says which is
-/// stored, and which would be right.
-pub fn mutate_sealed(
-    data: &mut [u8],
-    size: usize,
-    max_size: usize,
-    crcs: impl Fn(&[u8]) -> Option<(u32, u32)>,
-) -> usize {
-    let size = fuzzer_mutate(data, size, max_size);
-    if let Some(file) = data.get_mut(..size) {
-        seal_crc(file, crcs);
-    }
-    size
-}
-
-/// Makes the CRC of a file right again: `crcs` says which is stored, and which would be right.
-pub fn seal_crc(file: &mut [u8], crcs: impl Fn(&[u8]) -> Option<(u32, u32)>) {
-    let Some((stored, right)) = crcs(file) else {
-        return;
+/// A small file that a cluster may have: its name and its content.
+pub fn small(which: u8) -> (&'static str, Vec<u8>) {
+    const LABEL: &[u8] = include_bytes!("../../fixtures/data/control/pg17_full.backup_label");
+    const PARTIAL: &[u8] =
+        include_bytes!("../../fixtures/data/control/pg17_incremental.backup_label");
+    let (name, content): (_, &[u8]) = match which % 12 {
+        0 => ("backup_label", LABEL),
+        1 => ("backup_label", PARTIAL),
+        2 => (
+            "tablespace_map",
+            b"16390 /srv/ts_a\n16391 /srv/with\\\nnewline\n",
+        ),
+        3 => (
+            "pg_wal/00000002.history",
+            b"1\t0/1000000\tno recovery target specified\n",
+        ),
+        4 => ("backup_manifest", MANIFEST),
+        5 => ("standby.signal", b""),
+        6 => ("recovery.signal", b""),
+        7 => (
+            "postmaster.pid",
+            b"1\n/srv/data\n1700000000\n5432\n/tmp\nlocalhost\n  1 2\nready\n",
+        ),
+        8 => ("PG_VERSION", b"17\n"),
+        9 => ("pg_tblspc/16390/PG_17_202406281/16384/16999", &[0; 8192]),
+        10 => ("base/16384/INCREMENTAL.1259", &[0xAE; 40]),
+        _ => (
+            "pg_wal/summaries/0000000100000000010000280000000001000100.summary",
+            &[0; 40],
+        ),
     };
-    let orders: [fn(u32) -> [u8; 4]; 2] = [u32::to_le_bytes, u32::to_be_bytes];
-    for to_bytes in orders {
-        let at = (0..file.len().saturating_sub(3))
-            .step_by(4)
-            .rev()
-            .find(|&at| file[at..at + 4] == to_bytes(stored));
-        let Some(at) = at else { continue };
-        file[at..at + 4].copy_from_slice(&to_bytes(right));
-        if crcs(file).is_some_and(|(stored, right)| stored == right) {
-            return;
-        }
-        file[at..at + 4].copy_from_slice(&to_bytes(stored));
+    let mut content = content.to_vec();
+    if name == "backup_manifest" {
+        seal_manifest(&mut content);
     }
+    (name, content)
 }
 
-/// Gives a page the checksum that it must have.
-pub fn seal(page: &mut [u8], block: u32, order: ByteOrder) {
-    let sum = page_checksum(page, BlockNumber(block), order);
-    if let Some(field) = page.get_mut(8..10) {
-        field.copy_from_slice(&match order {
-            ByteOrder::Little => sum.to_le_bytes(),
-            ByteOrder::Big => sum.to_be_bytes(),
-        });
-    }
-}
+/// A manifest of two files; its own checksum is to be set.
+pub const MANIFEST: &[u8] = b"{ \"PostgreSQL-Backup-Manifest-Version\": 2,
+\"System-Identifier\": 7710469353950476965,
+\"Files\": [
+{ \"Path\": \"PG_VERSION\", \"Size\": 3, \"Last-Modified\": \"2026-01-01 00:00:00 GMT\", \"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"64440205\" },
+{ \"Path\": \"global/pg_control\", \"Size\": 8192, \"Last-Modified\": \"2026-01-01 00:00:00 GMT\" }
+],
+\"WAL-Ranges\": [
+{ \"Timeline\": 1, \"Start-LSN\": \"0/1200000\", \"End-LSN\": \"0/1240000\" }
+],
+\"Manifest-Checksum\": \"@\"}
+";
 
-/// The repository's sample: a stopped cluster of 17, with one of its databases.
+/// The repository's sample: a stopped cluster of 17, with one of its databases. For seeds: it is large.
 pub fn sample() -> &'static Memory {
     static SAMPLE: OnceLock<Memory> = OnceLock::new();
     SAMPLE.get_or_init(|| {
-        let archive = include_bytes!("../../fixtures/data/sample.tar.gz");
-        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(&archive[..]));
-        let mut out = Memory::default();
-        for entry in tar.entries().expect("the sample is an archive") {
-            let mut entry = entry.expect("an entry");
-            let name = entry.path().expect("a name").display().to_string();
-            let name = name
-                .trim_start_matches("./")
-                .trim_end_matches('/')
-                .to_owned();
-            // The templates' catalogs are the same again.
-            if name.is_empty()
-                || ["base/1/", "base/4/", "base/5/"]
-                    .iter()
-                    .any(|d| name.starts_with(d))
-            {
-                continue;
-            }
-            if entry.header().entry_type().is_dir() {
-                out.directory(VolPath::new(&name));
-            } else {
-                let mut content = Vec::new();
-                entry.read_to_end(&mut content).expect("its content");
-                out.file(VolPath::new(&name), content);
-            }
-        }
-        out
+        let mut all = unpack(include_bytes!("../../fixtures/data/sample.tar.gz"));
+        // The templates' catalogs are the same again.
+        all.retain(|name, _| {
+            let skipped = ["base/1/", "base/4/", "base/5/"];
+            !skipped.iter().any(|dir| name.starts_with(dir))
+        });
+        volume(all)
     })
+}
+
+/// The repository's tiny cluster, without the free space maps of its catalogs: one audit of it takes milliseconds.
+pub fn tiny() -> &'static Memory {
+    static TINY: OnceLock<Memory> = OnceLock::new();
+    TINY.get_or_init(|| {
+        let mut all = unpack(include_bytes!("../../fixtures/data/tiny.tar.gz"));
+        let mut kept = 0;
+        all.retain(|name, _| {
+            // The names come in order, so the user's relations, which were made first, come first.
+            let is_map = name.ends_with("_fsm");
+            kept += usize::from(is_map);
+            !is_map || kept <= 2
+        });
+        volume(all)
+    })
+}
+
+/// What is in an archive: directories have no content.
+fn unpack(archive: &[u8]) -> BTreeMap<String, Option<Vec<u8>>> {
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+    let mut out = BTreeMap::new();
+    for entry in tar.entries().expect("the fixture is an archive") {
+        let mut entry = entry.expect("an entry");
+        let name = entry.path().expect("a name").display().to_string();
+        let name = name.trim_start_matches("./").trim_end_matches('/');
+        let mut content = None;
+        if !entry.header().entry_type().is_dir() {
+            let content = content.insert(Vec::new());
+            entry.read_to_end(content).expect("its content");
+        }
+        out.insert(name.to_owned(), content);
+    }
+    out
+}
+
+fn volume(entries: BTreeMap<String, Option<Vec<u8>>>) -> Memory {
+    let mut out = Memory::default();
+    for (name, content) in entries {
+        match content {
+            Some(content) => out.file(VolPath::new(&name), content),
+            None => out.directory(VolPath::new(&name)),
+        }
+    }
+    out
 }

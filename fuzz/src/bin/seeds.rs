@@ -80,14 +80,128 @@ fn main() -> Outcome {
         let content = fs::read(data.join(archive))?;
         seed("streams", archive, &content[..content.len().min(60_000)])?;
     }
-    let mut archive = tar::Builder::new(Vec::new());
-    let long = "x".repeat(300);
-    for name in ["PG_VERSION", "base/5/1259", long.as_str()] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(3);
-        archive.append_data(&mut header, name, &b"17\n"[..])?;
+    archives(&seed)?;
+    pages(&data.join("pages"), &seed)?;
+    let (_, manifest) = pgfsck_fuzz::small(4);
+    seed("manifest", "two-files", &manifest)?;
+    // A file of two blocks out of three: magic, count, length, numbers, and the blocks at the next boundary.
+    let mut partial = head(Major::V17, false).to_vec();
+    for word in [0xD3AE_1F0D_u32, 2, 3, 0, 2] {
+        partial.extend(word.to_le_bytes());
     }
-    seed("tar", "small", &archive.into_inner()?)?;
+    partial.resize(2 + 8192, 0);
+    partial.resize(2 + 3 * 8192, 7);
+    seed("incremental_file", "two-blocks", &partial)?;
+    // What the cluster's target makes faults of: bytes of any kind.
+    let mut x = 0x9E37_79B9_7F4A_7C15_u64;
+    for n in 0..200_usize {
+        let mut bytes = Vec::new();
+        for _ in 0..4 + n % 32 {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            bytes.push((x >> 32) as u8);
+        }
+        seed("cluster", &n.to_string(), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Archives of every dialect, each with a name, a long name, a link and a sparse file where it has them.
+fn archives(seed: &impl Fn(&str, &str, &[u8]) -> Outcome) -> Outcome {
+    let long = format!("base/5/{}", "x".repeat(200));
+    for dialect in ["v7", "ustar", "gnu", "pax"] {
+        let mut archive = tar::Builder::new(Vec::new());
+        let new = || match dialect {
+            "v7" => tar::Header::new_old(),
+            "gnu" => tar::Header::new_gnu(),
+            _ => tar::Header::new_ustar(),
+        };
+        for name in ["PG_VERSION", "base/5/1259"] {
+            let mut header = new();
+            header.set_size(3);
+            archive.append_data(&mut header, name, &b"17\n"[..])?;
+        }
+        let mut header = new();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        archive.append_link(&mut header, "pg_tblspc/16390", "/srv/ts")?;
+        header.set_entry_type(tar::EntryType::Link);
+        archive.append_link(&mut header, "base/5/other", "PG_VERSION")?;
+        let mut header = new();
+        header.set_size(3);
+        match dialect {
+            "gnu" => {
+                archive.append_data(&mut header, &long, &b"17\n"[..])?;
+                header.set_path("base/5/sparse")?;
+                header.set_entry_type(tar::EntryType::GNUSparse);
+                if let Some(gnu) = header.as_gnu_mut() {
+                    gnu.sparse[0].set_offset(8192);
+                    gnu.sparse[0].set_length(3);
+                    gnu.set_real_size(8195);
+                }
+                header.set_cksum();
+                archive.append(&header, &b"17\n"[..])?;
+            }
+            "pax" => {
+                let words: [&[(&str, &[u8])]; 4] = [
+                    &[("path", long.as_bytes()), ("mtime", b"1700000000.5")],
+                    // 0.0, 0.1, 1.0.
+                    &[
+                        ("GNU.sparse.size", b"8195"),
+                        ("GNU.sparse.numblocks", b"1"),
+                        ("GNU.sparse.offset", b"8192"),
+                        ("GNU.sparse.numbytes", b"3"),
+                    ],
+                    &[
+                        ("GNU.sparse.size", b"8195"),
+                        ("GNU.sparse.numblocks", b"1"),
+                        ("GNU.sparse.name", b"base/5/sparse"),
+                        ("GNU.sparse.map", b"8192,3"),
+                    ],
+                    &[
+                        ("GNU.sparse.major", b"1"),
+                        ("GNU.sparse.minor", b"0"),
+                        ("GNU.sparse.name", b"base/5/sparse"),
+                        ("GNU.sparse.realsize", b"8195"),
+                    ],
+                ];
+                for (n, words) in words.into_iter().enumerate() {
+                    archive.append_pax_extensions(words.iter().copied())?;
+                    let mut content = b"17\n".to_vec();
+                    if n == 3 {
+                        content = b"1\n8192\n3\n".to_vec();
+                        content.resize(512, 0);
+                        content.extend(b"17\n");
+                    }
+                    header.set_size(content.len() as u64);
+                    archive.append_data(&mut header, format!("base/5/{n}"), &content[..])?;
+                }
+            }
+            _ => {}
+        }
+        seed("tar", dialect, &archive.into_inner()?)?;
+    }
+    Ok(())
+}
+
+/// Pages of real servers, of every access method: `MAJOR-ORDER-WHAT-BLOCK.lz4`.
+fn pages(dir: &Path, seed: &impl Fn(&str, &str, &[u8]) -> Outcome) -> Outcome {
+    for file in files(dir)? {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let mut words = name.split('-');
+        let major = words.next().and_then(|word| word.parse::<Major>().ok());
+        let is_big = words.next() == Some("be");
+        let (Some(major), Ok(packed)) = (major, fs::read(&file)) else {
+            continue;
+        };
+        let Ok(page) = lz4_flex::block::decompress(&packed, 32_768) else {
+            continue;
+        };
+        let shift = page.len().ilog2().saturating_sub(10) as u8;
+        let head = [head(major, is_big)[0], shift << 2 | u8::from(is_big)];
+        seed("page", &name, &[&head[..], &[7, 0], &page].concat())?;
+    }
     Ok(())
 }
 
