@@ -18,6 +18,7 @@ use pgfsck_format::{BlockNumber, ForkNumber};
 use pgfsck_volume::{Archives, Entry, EntryKind, File, Memory, VolPath, Volume, VolumeError};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::Read;
 use std::sync::OnceLock;
 
@@ -235,6 +236,101 @@ fn a_lost_file_and_a_cut_file_are_named() {
             cut.findings
         );
     }
+}
+
+/// Every field of every page of the user's relations, set to what it cannot be, with a right checksum: what is said of
+/// it stands in `tiny.expected`; `UPDATE_EXPECTED=1` rewrites it, and the change is part of the review.
+#[test]
+fn what_is_said_of_impossible_fields_is_what_is_kept() {
+    let mut said = String::new();
+    for (path, name) in relation_files() {
+        // The catalogs' pages are of the same kinds; those that were rewritten have greater numbers.
+        let is_users = (16_385..16_410).contains(&name.number.0) && name.fork != ForkNumber::Fsm;
+        for block in 0..bytes(&mut tiny().clone(), &path) / BLOCK {
+            let mut whole = tiny().clone();
+            let page = &whole.content_mut(&path).unwrap()[block * BLOCK..][..BLOCK];
+            if !is_users || page.iter().all(|b| *b == 0) {
+                continue;
+            }
+            for (what, at, value) in fields(page) {
+                let mut volume = tiny().clone();
+                let content = volume.content_mut(&path).unwrap();
+                let page = &mut content[block * BLOCK..][..BLOCK];
+                if page[at..at + 2] == value {
+                    continue;
+                }
+                page[at..at + 2].copy_from_slice(&value);
+                let sum = page_checksum(page, BlockNumber(u32::try_from(block).unwrap()), Little);
+                page[8..10].copy_from_slice(&sum.to_le_bytes());
+                let report = report(&volume, 1);
+                let found: Vec<String> = report.findings.iter().map(short).collect();
+                writeln!(
+                    said,
+                    "{path} {block} {what}={:02x}{:02x}: {} of {}",
+                    value[1],
+                    value[0],
+                    found.iter().take(2).cloned().collect::<Vec<_>>().join(", "),
+                    found.len()
+                )
+                .unwrap();
+            }
+        }
+    }
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny.expected");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        std::fs::write(kept, &said).unwrap();
+    }
+    let kept = std::fs::read_to_string(kept).unwrap();
+    for (said, kept) in said.lines().zip(kept.lines()) {
+        assert_eq!(said, kept, "run the test with UPDATE_EXPECTED=1");
+    }
+    assert_eq!(said.lines().count(), kept.lines().count());
+}
+
+/// A finding in a few words.
+fn short(f: &pgfsck_check::report::ReportFinding) -> String {
+    let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    format!(
+        "{} {} {}:{}:{}",
+        f.severity,
+        f.code,
+        f.path,
+        number(f.block.map(u64::from)),
+        number(f.item.map(u64::from))
+    )
+}
+
+/// Halves of words of a page, and what is put there.
+fn fields(page: &[u8]) -> Vec<(String, usize, [u8; 2])> {
+    let half = |at: usize| usize::from(u16::from_le_bytes([page[at], page[at + 1]]));
+    let (lower, special) = (half(12), half(16));
+    let mut places = Vec::new();
+    for at in [4, 10, 12, 14, 16, 18] {
+        places.push((format!("header+{at}"), at));
+    }
+    if special < BLOCK {
+        for at in (special..BLOCK).step_by(2).take(8) {
+            places.push((format!("special+{}", at - special), at));
+        }
+    }
+    let first = half(24) & 0x7FFF;
+    if lower > 24 && first >= lower && first + 24 < BLOCK {
+        places.push(("pointer+0".to_owned(), 24));
+        places.push(("pointer+2".to_owned(), 26));
+        for at in (0..24).step_by(2) {
+            places.push((format!("item+{at}"), first + at));
+        }
+    } else {
+        // A meta page, or a map: its content begins where line pointers would.
+        for at in (0..24).step_by(2) {
+            places.push((format!("content+{at}"), 24 + at));
+        }
+    }
+    let values = [[0xFF, 0xFF], [0, 0]];
+    places
+        .into_iter()
+        .flat_map(|(what, at)| values.map(|value| (what.clone(), at, value)))
+        .collect()
 }
 
 /// A volume that lists each directory in an order of its own.
