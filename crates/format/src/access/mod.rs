@@ -236,7 +236,8 @@ fn outside(page: &Page<'_>, item: ItemId) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::tests::any_format;
+    use crate::page::tests::{any_format, format};
+    use crate::{ByteOrder, ClusterFormat, Major};
     use proptest::prelude::*;
 
     proptest! {
@@ -276,6 +277,47 @@ mod tests {
             let _ = gist::delete_xid(&page);
             let _ = spgist::SpGistMeta::decode(&page);
             let _ = gin::right_bound(&page);
+        }
+    }
+
+    /// The narrowest special space is as wide as the alignment, but for those of 8 bytes on every machine.
+    #[test]
+    fn kinds_are_told_apart_with_both_alignments() {
+        let page = |fmt: ClusterFormat, special: usize, last: u16, block: u32| {
+            let mut bytes = vec![0_u8; fmt.block_len()];
+            let n = bytes.len();
+            bytes[14..16].copy_from_slice(&((n - special) as u16).to_le_bytes());
+            bytes[16..18].copy_from_slice(&((n - special) as u16).to_le_bytes());
+            if special == 4 && last == 0 {
+                bytes[n - 4..].copy_from_slice(&SEQUENCE_MAGIC.to_le_bytes());
+            } else if special == 8 && last == u16::MAX {
+                bytes[n - 8..n - 4].copy_from_slice(&SEQUENCE_MAGIC.to_le_bytes());
+            } else if special > 0 {
+                bytes[n - 2..].copy_from_slice(&last.to_le_bytes());
+            }
+            PageKind::identify(&Page::new(&bytes, BlockNumber(block), fmt).unwrap())
+        };
+        for (align, narrow, sequence) in [(8, 8, u16::MAX), (4, 4, 0)] {
+            let fmt = format(Major::V17, ByteOrder::Little, align, 8192);
+            for (special, last, block, kind) in [
+                (0, 0, 0, PageKind::Plain),
+                (16, hash::HASH_PAGE_ID, 1, PageKind::Hash),
+                (16, gist::GIST_PAGE_ID, 1, PageKind::Gist),
+                (16, 0, 1, PageKind::Btree),
+                (16, btree::MAX_BT_CYCLE_ID, 1, PageKind::Btree),
+                (16, 0xFFFF, 1, PageKind::Unknown),
+                (8, spgist::SPGIST_PAGE_ID, 1, PageKind::SpGist),
+                (8, gin::flags::KNOWN, 1, PageKind::Gin),
+                (8, gin::flags::KNOWN + 1, 1, PageKind::Unknown),
+                (narrow, brin::PAGETYPE_META, 0, PageKind::BrinMeta),
+                (narrow, brin::PAGETYPE_REVMAP, 1, PageKind::BrinRevmap),
+                (narrow, brin::PAGETYPE_REGULAR, 2, PageKind::BrinRegular),
+                (narrow, sequence, 0, PageKind::Sequence),
+                (12, 0, 1, PageKind::Unknown),
+            ] {
+                let got = page(fmt, special, last, block);
+                assert_eq!(got, kind, "alignment {align}, special {special}, {last:#x}");
+            }
         }
     }
 
