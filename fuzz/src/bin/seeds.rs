@@ -35,7 +35,7 @@ fn main() -> Outcome {
             _ if text.ends_with("pg_filenode.map") => {
                 seed("relmap", &text.replace('/', "-"), content)?;
             }
-            _ if text.starts_with("pg_wal/") && content.len() > 1 << 20 => {
+            _ if text.starts_with("pg_wal/") && content.len() >= 1 << 20 => {
                 let fmt = format_of(head(Major::V17, false))?;
                 let name = name.to_string_lossy();
                 seed(
