@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn the_first_relations_are_listed_and_the_others_counted() {
         let mut all = AllCovered::default();
-        for n in (0..MAX_LISTED as u32 + 5).rev() {
+        let most = u32::try_from(MAX_LISTED).unwrap();
+        for n in (0..most + 5).rev() {
             all.add(Covered {
                 database: None,
                 relation: Arc::new(RelationRef {
