@@ -100,6 +100,30 @@ pub enum ItemFate {
     Unknown,
 }
 
+/// The line pointers of one block.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockItems<'m> {
+    /// The block.
+    pub block: BlockNumber,
+    /// How many there are, if that is known.
+    count: Option<u16>,
+    /// Those that are unused, ascending.
+    unused: &'m [u16],
+}
+
+impl BlockItems<'_> {
+    /// What an index entry to this line pointer would meet.
+    #[must_use]
+    pub fn fate(&self, item: OffsetNumber) -> ItemFate {
+        match self.count {
+            None => ItemFate::Unknown,
+            Some(count) if item.0 == 0 || item.0 > count => ItemFate::Beyond(count),
+            Some(_) if self.unused.binary_search(&item.0).is_ok() => ItemFate::Unused,
+            Some(_) => ItemFate::Used,
+        }
+    }
+}
+
 impl ItemMap {
     /// Takes a block that is not before any block already there.
     pub(crate) fn set(&mut self, block: BlockNumber, count: u16, unused: Vec<u16>) {
@@ -181,28 +205,20 @@ impl ItemMap {
         self.keep_within_budget();
     }
 
-    /// What an index entry to this line pointer would meet.
+    /// What is known of a block's line pointers.
     #[must_use]
-    pub fn fate(&self, block: BlockNumber, item: OffsetNumber) -> ItemFate {
+    pub fn of_block(&self, block: BlockNumber) -> BlockItems<'_> {
         let at = block.0.checked_sub(self.base).map(|at| at as usize);
-        let Some(&known) = at.and_then(|at| self.counts.get(at)) else {
-            return ItemFate::Unknown;
-        };
-        let count = known & !HAS_UNUSED;
-        if known == NOT_SEEN {
-            ItemFate::Unknown
-        } else if item.0 == 0 || item.0 > count {
-            ItemFate::Beyond(count)
-        } else if known != count && self.is_unused(block, item) {
-            ItemFate::Unused
-        } else {
-            ItemFate::Used
+        let known = at.and_then(|at| self.counts.get(at)).copied();
+        let known = known.filter(|known| *known != NOT_SEEN);
+        let unused = known
+            .filter(|known| known & HAS_UNUSED != 0)
+            .and_then(|_| self.unused.get(&block.0));
+        BlockItems {
+            block,
+            count: known.map(|known| known & !HAS_UNUSED),
+            unused: unused.map(Vec::as_slice).unwrap_or_default(),
         }
-    }
-
-    fn is_unused(&self, block: BlockNumber, item: OffsetNumber) -> bool {
-        let unused = self.unused.get(&block.0);
-        unused.is_some_and(|items| items.binary_search(&item.0).is_ok())
     }
 }
 
@@ -216,12 +232,18 @@ mod tests {
         let mut map = ItemMap::default();
         map.within(&budget);
         map.set(BlockNumber(0), 3, vec![2]);
-        assert_eq!(map.fate(BlockNumber(0), OffsetNumber(2)), ItemFate::Unused);
+        assert_eq!(
+            map.of_block(BlockNumber(0)).fate(OffsetNumber(2)),
+            ItemFate::Unused
+        );
         for block in 1..60 {
             map.set(BlockNumber(block), 3, Vec::new());
         }
         assert!(map.is_dropped());
-        assert_eq!(map.fate(BlockNumber(0), OffsetNumber(2)), ItemFate::Unknown);
+        assert_eq!(
+            map.of_block(BlockNumber(0)).fate(OffsetNumber(2)),
+            ItemFate::Unknown
+        );
         assert!(budget.take(100).is_some(), "what it had comes back");
     }
 }

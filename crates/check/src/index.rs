@@ -5,7 +5,7 @@ use crate::budget::Budget;
 use crate::codes;
 use crate::context::Standing;
 use crate::finding::{Finding, Place};
-use crate::heap_summary::{HeapSummary, ItemFate};
+use crate::heap_summary::{BlockItems, HeapSummary, ItemFate};
 use crate::held::Held;
 use crate::index_entries::Entries;
 use crate::index_page::{self, Contradiction};
@@ -74,6 +74,8 @@ pub struct IndexCheck<'h> {
     pub tids: (u64, u64),
     /// Heap TIDs beyond the table's end.
     pub tids_beyond: Option<Witness>,
+    /// The block of the table that the last entry led to.
+    near: Option<BlockItems<'h>>,
     /// All-zero blocks of the table that entries point to, with the first entry of each.
     pub into_zero: BTreeMap<BlockNumber, Place>,
     /// Entries that lead to no line pointer in use.
@@ -112,6 +114,7 @@ impl<'h> IndexCheck<'h> {
             links_beyond: None,
             tids: (0, 0),
             tids_beyond: None,
+            near: None,
             into_zero: BTreeMap::new(),
             dangling: Held::default(),
             tree: Tree::new(am, None),
@@ -174,7 +177,12 @@ impl<'h> IndexCheck<'h> {
             Witness::note(&mut self.tids_beyond, tid.block, || at.at_item(item));
             return;
         }
-        let problem = match heap.summary.items.fate(tid.block, tid.offset) {
+        // Neighbours in an index often lead to the same block.
+        let items = match self.near {
+            Some(near) if near.block == tid.block => near,
+            _ => *self.near.insert(heap.summary.items.of_block(tid.block)),
+        };
+        let problem = match items.fate(tid.offset) {
             ItemFate::Used => return,
             ItemFate::Unused => (
                 "the line pointer is unused".to_owned(),
