@@ -65,15 +65,6 @@ fn path_of(name: &str) -> String {
     one["path"].as_str().expect("a path").to_owned()
 }
 
-fn error(code: &str, path: &str, block: Option<u64>) -> Seen {
-    Seen {
-        severity: "error".to_owned(),
-        code: code.to_owned(),
-        path: path.to_owned(),
-        block,
-    }
-}
-
 /// The blocks of a file that were skipped.
 fn skipped(result: &Audit, path: &str) -> Vec<Option<u64>> {
     let of_file = result.skipped().iter().filter(|s| s["path"] == path);
@@ -128,7 +119,7 @@ fn a_bad_sector_costs_its_block_and_is_hardly_asked_again() {
             .into_iter()
             .filter(|p| p.code == "io.read-error")
             .collect();
-        let expected = [3, 4].map(|block| error("io.read-error", &path, Some(block)));
+        let expected = [3, 4].map(|block| Seen::error("io.read-error", &path, Some(block)));
         assert_eq!(failed, expected, "{}", result.explain());
         for block in [3, 4] {
             assert!(

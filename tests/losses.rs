@@ -15,15 +15,6 @@ use crate::common::{
 
 const SEGMENT_BLOCKS: u64 = 131_072;
 
-fn error(code: &str, path: &str, block: Option<u64>) -> Seen {
-    Seen {
-        severity: "error".to_owned(),
-        code: code.to_owned(),
-        path: path.to_owned(),
-        block,
-    }
-}
-
 #[track_caller]
 fn assert_only(audit: &Audit, expected: &[Seen], what: &str) {
     assert_eq!(audit.problems(), expected, "{what}: {}", audit.explain());
@@ -66,7 +57,7 @@ fn segments_of_one_gigabyte() {
         fs::rename(&aside, &file).expect("moved back");
         result
     };
-    let expected = [error(
+    let expected = [Seen::error(
         "relation.segment-missing",
         &middle,
         Some(SEGMENT_BLOCKS),
@@ -82,13 +73,13 @@ fn segments_of_one_gigabyte() {
         &expected,
         "without the middle segment, quickly",
     );
-    let expected = [error(
+    let expected = [Seen::error(
         "relation.segment-missing",
         &last,
         Some(2 * SEGMENT_BLOCKS),
     )];
     assert_only(&without(&last, &[]), &expected, "without the last segment");
-    let expected = [error("relation.main-fork-missing", path, None)];
+    let expected = [Seen::error("relation.main-fork-missing", path, None)];
     assert_only(
         &without(path, &["--quick"]),
         &expected,
@@ -100,7 +91,7 @@ fn segments_of_one_gigabyte() {
     let short = File::create(&middle_file).expect("a file");
     drop(short);
     let result = audit_with(&stopped.data, &["--quick"]);
-    let expected = [error(
+    let expected = [Seen::error(
         "relation.segment-short",
         &middle,
         Some(SEGMENT_BLOCKS),
@@ -114,7 +105,7 @@ fn segments_of_one_gigabyte() {
         .and_then(|f| f.set_len(1000 * 8192))
         .expect("cut");
     let result = audit(&stopped.data);
-    let expected = [error("relation.segment-short", path, Some(1000))];
+    let expected = [Seen::error("relation.segment-short", path, Some(1000))];
     assert_only(&result, &expected, "with a short first segment");
 }
 
@@ -162,7 +153,7 @@ fn segments_of_another_geometry() {
         fs::rename(cluster.data.join(&path), &aside).expect("moved aside");
         let result = audit(&cluster.data);
         fs::rename(&aside, cluster.data.join(&path)).expect("moved back");
-        let expected = [error(
+        let expected = [Seen::error(
             "relation.segment-missing",
             &path,
             Some(segment * ManySegments::BLOCKS),
@@ -178,7 +169,7 @@ fn a_short_segment_of_another_geometry() {
     Damager::new(&cluster.data)
         .truncate(&path, 10 * 16_384 + 77)
         .expect("cut");
-    let expected = [error(
+    let expected = [Seen::error(
         "relation.segment-short",
         &path,
         Some(ManySegments::BLOCKS + 10),
@@ -194,7 +185,7 @@ fn an_oversized_segment_of_another_geometry() {
     Damager::new(&cluster.data)
         .append(&path, &vec![0; 30 * 16_384])
         .expect("extended");
-    let expected = [error("relation.segment-oversized", &path, None)];
+    let expected = [Seen::error("relation.segment-oversized", &path, None)];
     assert_only(&audit(&cluster.data), &expected, "an oversized segment");
 }
 
@@ -215,7 +206,7 @@ fn every_byte_of_pg_control() {
         } else {
             "control.crc-mismatch"
         };
-        let only = [error(code, path, None)];
+        let only = [Seen::error(code, path, None)];
         if result.problems() != only || result.exit != Some(1) {
             failures.push(format!("byte {at}: {}", result.explain()));
         }
@@ -254,7 +245,7 @@ fn every_word_of_the_relation_maps() {
                 };
                 assert_only(
                     &result,
-                    &[error(code, &path, None)],
+                    &[Seen::error(code, &path, None)],
                     &format!("{path} of {major}, byte {at}"),
                 );
                 ground.flip(&path, at + 1, 0x40);

@@ -37,8 +37,20 @@ pub struct Databases<'a> {
     pub suspicions: &'a Suspicions,
     /// The rules between catalogs, if they apply.
     pub rules: Option<&'a CatalogRules<'a>>,
-    /// The catalogs of the database that describes the shared relations, until its own turn: they are read once.
-    lender: Mutex<Option<Arc<Described>>>,
+    /// The catalogs of the database that describes the shared relations, which are read once.
+    lent: Lent,
+}
+
+/// Catalogs that are wanted twice, in any order: each taker has its own, and the last one frees them.
+#[derive(Default)]
+struct Lent {
+    to_shared: Mutex<Option<Arc<Described>>>,
+    to_own: Mutex<Option<Arc<Described>>>,
+}
+
+/// What lies there, which is then gone.
+fn taken<T>(from: &Mutex<Option<T>>) -> Option<T> {
+    from.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// What the catalogs of one database say of its relations.
@@ -73,11 +85,14 @@ impl<'a> Databases<'a> {
             inserters,
             suspicions,
             rules,
-            lender: Mutex::default(),
+            lent: Lent::default(),
         };
         let lender = catalog.database(catalog.shared_from);
         let lender = lender.map(|d| Arc::new(databases.describe(d)));
-        databases.lender = Mutex::new(lender);
+        databases.lent = Lent {
+            to_shared: Mutex::new(lender.clone()),
+            to_own: Mutex::new(lender),
+        };
         databases
     }
 
@@ -101,19 +116,10 @@ impl<'a> Databases<'a> {
         }
     }
 
-    /// The lender's catalogs, which go when they are no longer needed.
-    fn lent(&self) -> Option<Arc<Described>> {
-        let lender = self.lender.lock();
-        lender.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Of a database whose turn it is.
     fn described(&self, database: &Database) -> Arc<Described> {
-        let mut lent = None;
-        if database.oid == self.catalog.shared_from {
-            let mut lender = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
-            lent = lender.take();
-        }
+        let is_lender = database.oid == self.catalog.shared_from;
+        let lent = is_lender.then(|| taken(&self.lent.to_own)).flatten();
         lent.unwrap_or_else(|| Arc::new(self.describe(database)))
     }
 
@@ -127,7 +133,7 @@ impl<'a> Databases<'a> {
         let path = VolPath::new("global");
         let directory = list_relations(cx, Oid::PG_GLOBAL, Oid::INVALID, path.clone());
         relmaps::check(cx, &path, true, true, Some(&database));
-        let lent = self.lent();
+        let lent = taken(&self.lent.to_shared);
         let nothing = <(Attributes, KeyTypes)>::default();
         let (attributes, key_types) = lent
             .as_ref()

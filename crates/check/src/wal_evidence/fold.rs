@@ -128,9 +128,6 @@ impl Fold {
             self.answers.overtaken.take(unborn, event, record);
         }
         for block in record.blocks() {
-            if let Some(stamps) = &mut self.answers.stamps {
-                stamps.name(block.locator);
-            }
             if let Some(story) = self.answers.relations.get_mut(&block.locator) {
                 story.touched = Some(event);
             }
@@ -306,7 +303,6 @@ impl Fold {
         }
         let Some(blocks) = blocks else { return };
         if let Some(stamps) = &mut self.answers.stamps {
-            stamps.name(locator);
             stamps.cut(locator, blocks);
         }
         if let Some(highest) = self.answers.sizes.get_mut(&(locator, ForkNumber::Main))

@@ -3,7 +3,7 @@
 use super::BlockAddress;
 use pgfsck_format::wal::{BlockRef, RecordType};
 use pgfsck_format::{BlockNumber, ClusterFormat, ForkNumber, Lsn, RelFileLocator};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// Blocks that are remembered, at most: some 30 MB. Of others nothing is proven.
@@ -29,19 +29,19 @@ struct Last {
 #[derive(Debug, Default)]
 pub(super) struct Stamps {
     blocks: BTreeMap<Key, Last>,
+    /// Set when not all blocks could be remembered.
     full: bool,
-    /// Relations that were cut, or have pages that were logged while new: their blocks here do not tell their size.
+    /// Relations that were cut, have pages that were logged while new, or blocks that could not be remembered: the
+    /// blocks here do not tell their size.
     unsized_relations: BTreeSet<RelFileLocator>,
-    /// The relations that any record is about.
-    named: HashSet<RelFileLocator>,
-    unnamed: bool,
-    last_named: Option<RelFileLocator>,
+    /// Set when there were too many of those.
+    no_sizes: bool,
     /// Of a later part of the log: which blocks it has made new, so that what an earlier part says of them is void.
     made_new: Option<MadeNew>,
 }
 
 /// Relations whose size is not known that are remembered, at most.
-const MAX_UNSIZED: usize = 1 << 16;
+const MAX_UNSIZED: usize = 1 << 18;
 
 /// Stretches of blocks that are remembered as new, at most; with more, all blocks are.
 const MAX_MADE_NEW: usize = 1 << 16;
@@ -61,9 +61,6 @@ impl MadeNew {
         }
     }
 }
-
-/// Relations that are remembered as named, at most.
-const MAX_NAMED: usize = 1 << 18;
 
 /// What a page's LSN is, by the records that list its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,11 +100,7 @@ impl Stamps {
         for locator in later.unsized_relations {
             self.lose_size(locator);
         }
-        later
-            .named
-            .into_iter()
-            .for_each(|locator| self.name(locator));
-        self.unnamed |= later.unnamed;
+        self.no_sizes |= later.no_sizes;
         for (key, found) in later.blocks {
             if self.has_room(&key) {
                 let last = self.blocks.entry(key).or_default();
@@ -120,22 +113,11 @@ impl Stamps {
     /// Whether one more record about this block can be remembered.
     fn has_room(&mut self, key: &Key) -> bool {
         let room = self.blocks.len() < MAX_BLOCKS || self.blocks.contains_key(key);
-        self.full |= !room;
+        if !room {
+            self.full = true;
+            self.lose_size(key.0);
+        }
         room
-    }
-
-    /// A record is about this relation.
-    pub(super) fn name(&mut self, locator: RelFileLocator) {
-        // Records come in runs about the same relation.
-        if self.last_named == Some(locator) {
-            return;
-        }
-        self.last_named = Some(locator);
-        if self.named.len() < MAX_NAMED {
-            self.named.insert(locator);
-        } else {
-            self.unnamed |= !self.named.contains(&locator);
-        }
     }
 
     /// A record that ends at `end` lists this block.
@@ -184,8 +166,8 @@ impl Stamps {
 
     /// The blocks of this relation that are remembered do not tell how many it has.
     fn lose_size(&mut self, locator: RelFileLocator) {
-        self.full |= self.unsized_relations.len() >= MAX_UNSIZED;
-        if !self.full {
+        self.no_sizes |= self.unsized_relations.len() >= MAX_UNSIZED;
+        if !self.no_sizes {
             self.unsized_relations.insert(locator);
         }
     }
@@ -193,9 +175,9 @@ impl Stamps {
     /// Whether no record proves that the relation has more than so many blocks.
     pub(super) fn is_within(&self, locator: RelFileLocator, blocks: u32) -> bool {
         let beyond = (locator, BlockNumber(blocks))..=(locator, BlockNumber::INVALID);
-        let is_silent = !self.unnamed && !self.named.contains(&locator);
-        let is_known = !self.full && !self.unsized_relations.contains(&locator);
-        is_silent || (is_known && self.blocks.range(beyond).next().is_none())
+        !self.no_sizes
+            && !self.unsized_relations.contains(&locator)
+            && self.blocks.range(beyond).next().is_none()
     }
 
     fn remove(&mut self, first: Key, last: Key) {
@@ -215,7 +197,7 @@ impl Stamps {
         if let Some(made_new) = &mut self.made_new {
             made_new.all = true;
         }
-        self.unnamed = true;
+        self.no_sizes = true;
     }
 
     /// What the LSN of this block's page is. `within` tells whether the log reaches an LSN.
