@@ -72,13 +72,12 @@ impl Relfile<'_> {
 
     /// Visits every block that can be believed and is not all zeros.
     pub(crate) fn walk(&mut self, each: &mut EachPage<'_>) -> Extent {
-        let buffer = vec![0; CHUNK_BLOCKS as usize * self.source.fmt.block_len()];
         let mut walk = Walk {
             file: self,
             each,
             zeros_from: None,
             extent: Extent::default(),
-            buffer,
+            buffer: Vec::new(),
         };
         walk.run();
         walk.extent
@@ -163,6 +162,9 @@ impl Walk<'_, '_, '_> {
             .min(fmt.segment_blocks);
         let one = fmt.block_len();
         let mut buffer = std::mem::take(&mut self.buffer);
+        // Most catalogs are much smaller than a chunk.
+        let most = CHUNK_BLOCKS.min(whole) as usize * one;
+        buffer.resize(most.max(buffer.len()), 0);
         let mut at = 0u32;
         while at < whole {
             let count = CHUNK_BLOCKS.min(whole - at);

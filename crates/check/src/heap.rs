@@ -5,9 +5,9 @@
 //! committed: an aborted transaction may have added columns that pg_class never got.
 
 mod columns;
+mod header;
 mod placement;
 
-use crate::all_visible::{invisible, needs_freeze};
 use crate::budget::Budget;
 use crate::chains::{self, overlap};
 use crate::codes;
@@ -17,15 +17,15 @@ use crate::held::Held;
 use crate::live_rows::{RowFold, RowPlan};
 use crate::scan::PageCheck;
 use crate::toast::{ChunkFold, Pointer, Pointers, Wanted};
-use crate::transactions::{Contradiction, Inserters, Outcomes, denied, join};
-use crate::tuple_header::{Bounds, contradiction};
+use crate::transactions::{Contradiction, Inserters, Outcomes, join};
+use crate::tuple_header::Bounds;
 use crate::values::Values;
+use header::SoundHeader;
 use pgfsck_format::attribute::TupleShape;
 use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader};
 use pgfsck_format::item::{ItemId, ItemState};
 use pgfsck_format::page::Page;
-use pgfsck_format::slru::Slru;
-use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid, TransactionId};
+use pgfsck_format::{BlockNumber, ClusterFormat, OffsetNumber, Oid};
 pub(crate) use placement::block_named_by_tuples;
 use placement::misplaced;
 
@@ -85,18 +85,8 @@ pub struct HeapCheck<'a, 'p> {
     unfrozen: bool,
     /// Tuples of the page under way that the commit log denies, with its segment.
     denied: Vec<(u64, Contradiction)>,
-    /// The transactions of the last tuple of which they are sound, and whether it is to be frozen some day: its
-    /// neighbours mostly have the same.
-    sound: Option<(Transactions, bool)>,
-}
-
-/// All that a tuple says of its transactions, unless a VACUUM FULL before 9.0 moved it, and what its page says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Transactions {
-    xmin: TransactionId,
-    xmax: TransactionId,
-    infomasks: [u16; 2],
-    page: PageSays,
+    /// The header of the last tuple whose header is sound: its neighbours mostly have the same.
+    sound: Option<SoundHeader>,
 }
 
 /// What a page says of all its tuples.
@@ -246,78 +236,6 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         }
     }
 
-    /// What a tuple says of its transactions: not against itself, its relation or the commit log.
-    fn check_transactions(
-        &mut self,
-        at: &Place,
-        number: OffsetNumber,
-        tuple: &HeapTupleHeader<'_>,
-    ) {
-        let says = Transactions {
-            xmin: tuple.xmin(),
-            xmax: tuple.xmax(),
-            infomasks: [tuple.infomask(), tuple.infomask2()],
-            page: self.says,
-        };
-        if let Some((known, unfrozen)) = self.sound
-            && known == says
-        {
-            self.summary.visible_tuples += u64::from(says.page.all_visible);
-            self.unfrozen |= unfrozen;
-            return;
-        }
-        let bounds = self.shape.bounds.as_ref();
-        let bounds = bounds.filter(|_| self.says.transactions);
-        if let Some(c) = contradiction(tuple, bounds, &mut self.outcomes) {
-            let finding = Finding::new(&codes::HEAP_TUPLE_INVALID, at.at_item(number), c.what);
-            self.hold(finding.values(c.have, c.expect));
-        } else if let Some(unfrozen) = self.check_fate(at, number, tuple)
-            && !tuple.moved()
-        {
-            self.sound = Some((says, unfrozen));
-        }
-    }
-
-    /// The same, of a tuple that does not contradict itself, against the commit log and the page's promise that
-    /// everybody sees it. If nothing is wrong: whether it is to be frozen some day, as far as that matters.
-    fn check_fate(
-        &mut self,
-        at: &Place,
-        number: OffsetNumber,
-        tuple: &HeapTupleHeader<'_>,
-    ) -> Option<bool> {
-        if !self.says.transactions {
-            return Some(false);
-        }
-        if let Some((xid, says, log)) = denied(tuple, &mut self.outcomes).filter(|_| self.log.sound)
-        {
-            let place = Slru::Xact.locate(xid.0.into(), self.fmt);
-            let found = Contradiction {
-                tuples: 1,
-                first: at.at_item(number),
-                xid,
-                says,
-                log,
-            };
-            let segment = place.map_or(0, |p| p.segment);
-            self.denied.push((segment, found));
-            return None;
-        }
-        if !self.says.all_visible {
-            return Some(false);
-        }
-        self.summary.visible_tuples += 1;
-        let unfrozen = needs_freeze(tuple);
-        self.unfrozen |= unfrozen;
-        match invisible(tuple, &mut self.outcomes) {
-            Some(why) => {
-                self.note_invisible(number, why);
-                None
-            }
-            None => Some(unfrozen),
-        }
-    }
-
     /// Everybody sees what is on a page that is marked all-visible; and what sound tuples say of transactions
     /// is remembered, if the commit log denies it.
     fn check_visible(&mut self, page: &Page<'_>, at: &Place) {
@@ -393,6 +311,7 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
     }
 
     /// A tuple lies aligned, in the tuple space, and is at least as long as its header.
+    #[inline(always)]
     fn check_bounds(
         &mut self,
         page: &Page<'_>,
@@ -401,26 +320,33 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         item: ItemId,
     ) -> bool {
         let (offset, length) = (usize::from(item.offset), usize::from(item.length));
-        let problem = if self.fmt.maxalign(offset) != offset {
-            Some((
+        let aligned = self.fmt.maxalign(offset) == offset;
+        let long = length >= self.fmt.maxalign(HEAP_TUPLE_HEADER_BYTES);
+        let inside = offset >= page.upper() && offset + length <= page.special();
+        let fits = aligned && long && inside;
+        if !fits {
+            self.hold_bounds(page, at, number, item);
+        }
+        fits
+    }
+
+    /// A line pointer that does not lead to a tuple.
+    #[cold]
+    fn hold_bounds(&mut self, page: &Page<'_>, at: &Place, number: OffsetNumber, item: ItemId) {
+        let (offset, length) = (usize::from(item.offset), usize::from(item.length));
+        let least = self.fmt.maxalign(HEAP_TUPLE_HEADER_BYTES);
+        let (have, expect) = if self.fmt.maxalign(offset) != offset {
+            (
                 format!("offset {offset}"),
                 format!("a multiple of {}", self.fmt.max_align),
-            ))
-        } else if length < self.fmt.maxalign(HEAP_TUPLE_HEADER_BYTES) {
-            Some((
-                format!("length {length}"),
-                format!("at least {}", self.fmt.maxalign(HEAP_TUPLE_HEADER_BYTES)),
-            ))
-        } else if offset < page.upper() || offset + length > page.special() {
-            Some((
+            )
+        } else if length < least {
+            (format!("length {length}"), format!("at least {least}"))
+        } else {
+            (
                 format!("bytes {offset} to {}", offset + length),
                 format!("within {} to {}", page.upper(), page.special()),
-            ))
-        } else {
-            None
-        };
-        let Some((have, expect)) = problem else {
-            return true;
+            )
         };
         let finding = Finding::new(
             &codes::HEAP_LINE_POINTER_INVALID,
@@ -429,7 +355,6 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         )
         .values(have, expect);
         self.hold(finding);
-        false
     }
 
     /// A tuple's header agrees with itself and its relation, and its columns fill it exactly.
@@ -444,40 +369,9 @@ impl<'a, 'p> HeapCheck<'a, 'p> {
         let next = tuple.ctid();
         let moved_on = next.block == page.block() && next.offset != number;
         self.chained |= tuple.is_heap_only() || tuple.is_hot_updated() || moved_on;
-        let (hoff, expected) = (tuple.hoff(), tuple.expected_hoff(self.fmt));
-        if hoff != expected || hoff > bytes.len() {
-            self.summary.misfits += 1;
-            let finding = Finding::new(
-                &codes::HEAP_TUPLE_INVALID,
-                at.at_item(number),
-                "the tuple's data does not begin where its header ends",
-            )
-            .values(
-                format!("t_hoff {hoff}"),
-                format!("{expected}, at most {}", bytes.len()),
-            );
-            self.hold(finding);
-            return;
+        if self.is_like_the_last(&tuple) || self.check_header(&tuple, at, number) {
+            self.check_columns(&tuple, at, number, page.block());
         }
-        if !self.shape.known {
-            return;
-        }
-        self.check_transactions(at, number, &tuple);
-        let columns = self.shape.columns.attributes().len();
-        if usize::from(tuple.natts()) > columns {
-            if self.inserter_committed(&tuple) {
-                self.summary.misfits += 1;
-                let finding = Finding::new(
-                    &codes::HEAP_TUPLE_INVALID,
-                    at.at_item(number),
-                    "the tuple has more columns than its relation",
-                )
-                .values(tuple.natts(), format!("at most {columns}"));
-                self.hold(finding);
-            }
-            return;
-        }
-        self.check_columns(&tuple, at, number, page.block());
     }
 
     /// Whether the tuple was ever part of the table: only then do its columns follow the catalog.

@@ -62,7 +62,8 @@ pub fn check(page: &Page<'_>, am: AccessMethod, brin: Option<&BrinMeta>) -> Verd
     }
 }
 
-/// The page is wrong unless `sound`.
+/// The page is wrong unless `sound`. What is asked of every entry says so by itself: here the words are prepared
+/// even if nobody needs them.
 #[inline(always)]
 fn unless(sound: bool, what: &'static str, have: impl ToString, expect: impl ToString) -> Verdict {
     if sound {
@@ -129,8 +130,7 @@ fn wrong(what: &'static str, have: impl ToString, expect: impl ToString) -> Cont
     }
 }
 
-/// Calls `judge` for every normal item, which lies between `pd_upper` and the special space
-/// (`PageAddItemExtended`, `storage/page/bufpage.c`).
+/// Calls `judge` for every normal item, which lies in the tuple space.
 ///
 /// Items marked `LP_DEAD` have no say: their bytes may be anybody's.
 fn each_item<'p>(
@@ -140,25 +140,32 @@ fn each_item<'p>(
     if !has_line_pointers(page) {
         return Ok(());
     }
-    let (upper, special) = (page.upper(), page.special());
     for (number, item) in page.items() {
         if item.state != ItemState::Normal {
             continue;
         }
-        let start = usize::from(item.offset);
-        let end = start.saturating_add(usize::from(item.length));
-        unless(
-            upper <= start && end <= special,
-            "an entry does not lie in the page's tuple space",
-            format_args!("bytes {start} to {end}"),
-            format_args!("within bytes {upper} to {special}"),
-        )
-        .map_err(|c| c.at(number))?;
+        in_tuple_space(page, item).map_err(|c| c.at(number))?;
         if let Some(bytes) = page.item_bytes(item) {
             judge(number, item, bytes).map_err(|c| c.at(number))?;
         }
     }
     Ok(())
+}
+
+/// A tuple lies between `pd_upper` and the special space (`PageAddItemExtended`, `storage/page/bufpage.c`).
+#[inline(always)]
+fn in_tuple_space(page: &Page<'_>, item: ItemId) -> Verdict {
+    let (upper, special) = (page.upper(), page.special());
+    let start = usize::from(item.offset);
+    let end = start.saturating_add(usize::from(item.length));
+    if upper <= start && end <= special {
+        return Ok(());
+    }
+    Err(wrong(
+        "an entry does not lie in the page's tuple space",
+        format_args!("bytes {start} to {end}"),
+        format_args!("within bytes {upper} to {special}"),
+    ))
 }
 
 /// The magic of a meta page.
@@ -182,13 +189,16 @@ fn version<N: PartialOrd + Display>(have: N, written: RangeInclusive<N>) -> Verd
 }
 
 /// A tuple is as long as its line pointer says.
+#[inline(always)]
 fn same_size(tuple_bytes: usize, item_bytes: u16) -> Verdict {
-    unless(
-        tuple_bytes == usize::from(item_bytes),
+    if tuple_bytes == usize::from(item_bytes) {
+        return Ok(());
+    }
+    Err(wrong(
         "a tuple has another size than its line pointer",
         format_args!("{tuple_bytes} bytes"),
         format_args!("{item_bytes} bytes"),
-    )
+    ))
 }
 
 /// A deleted page holds no entries.

@@ -39,6 +39,16 @@ struct Column {
     nulls_first: bool,
 }
 
+/// The first column, if it has a comparison and a fixed width.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Quick {
+    order: Order,
+    /// In bytes.
+    width: usize,
+    /// What turns ascending numbers into those of this column: all bits, if it descends.
+    flip: u64,
+}
+
 /// The order of an index's keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyOrder {
@@ -47,9 +57,8 @@ pub struct KeyOrder {
     /// The shapes of the key columns.
     shapes: Vec<AttributeShape>,
     order: ByteOrder,
-    /// The width of the first column in bytes, if it has a fixed one and a comparison: then most pairs are
-    /// decided without walking the tuples.
-    quick: Option<(Order, usize)>,
+    /// For a first column that decides most pairs without walking the tuples.
+    quick: Option<Quick>,
     /// `indisunique` of a valid index whose columns all have an order or equal bytes.
     pub unique: bool,
     /// `indnullsnotdistinct`.
@@ -118,14 +127,11 @@ impl KeyOrder {
     #[inline]
     #[must_use]
     pub fn abbreviate(&self, tuple: &IndexTuple<'_>) -> Option<u64> {
-        let (order, width) = self.quick?;
-        if tuple.has_nulls() {
-            return None;
-        }
+        let quick = self.quick.filter(|_| !tuple.has_nulls())?;
         let at = tuple.key_offset();
-        let number = order.abbreviate(tuple.bytes().get(at..at + width)?, self.order)?;
-        let descending = self.columns.first().is_some_and(|c| c.descending);
-        Some(if descending { !number } else { number })
+        let value = tuple.bytes().get(at..at + quick.width)?;
+        let number = quick.order.abbreviate(value, self.order)?;
+        Some(number ^ quick.flip)
     }
 
     /// Compares column by column.
@@ -255,7 +261,11 @@ mod tests {
                 AttributeShape { len: -1, align: 4 },
             ],
             order: ByteOrder::Little,
-            quick: Some((Order::Signed, 4)),
+            quick: Some(Quick {
+                order: Order::Signed,
+                width: 4,
+                flip: u64::MAX,
+            }),
             unique: false,
             nulls_not_distinct: false,
         }

@@ -62,6 +62,8 @@ pub struct TupleShape {
     attributes: Vec<AttributeShape>,
     /// `ends[i]`: where attribute i ends, if it and all before it are there and have a fixed length.
     ends: Vec<usize>,
+    /// Whether there is a column that is neither of a fixed length nor a varlena.
+    is_odd: bool,
 }
 
 impl TupleShape {
@@ -77,7 +79,50 @@ impl TupleShape {
                 Some(at)
             })
             .collect();
-        Self { attributes, ends }
+        let is_odd = attributes.iter().any(|a| a.len <= 0 && a.len != VARLENA);
+        Self {
+            attributes,
+            ends,
+            is_odd,
+        }
+    }
+
+    /// Whether there is a column that is neither of a fixed length nor a varlena.
+    #[inline]
+    pub(crate) fn is_odd(&self) -> bool {
+        self.is_odd
+    }
+
+    /// Where the first `natts` attributes end in a tuple's data, if none is NULL; `f` gets the index and value of every
+    /// varlena. `None` if one does not fit: [`Attributes::measure`] tells which. Not for odd shapes.
+    #[inline]
+    pub(crate) fn measure_present<'a>(
+        &self,
+        natts: usize,
+        data: &'a [u8],
+        fmt: ClusterFormat,
+        mut f: impl FnMut(usize, Varlena<'a>),
+    ) -> Option<usize> {
+        let natts = natts.min(self.attributes.len());
+        let fixed = self.ends.len().min(natts);
+        let mut at = match fixed.checked_sub(1) {
+            Some(last) => *self.ends.get(last)?,
+            None => 0,
+        };
+        for (shape, index) in self.attributes.get(fixed..natts)?.iter().zip(fixed..) {
+            if shape.len > 0 {
+                at = shape.align_up(at) + usize::from(shape.len.unsigned_abs());
+                continue;
+            }
+            // A non-zero byte is a one-byte header, or the first of an aligned four-byte one.
+            if *data.get(at)? == 0 {
+                at = shape.align_up(at);
+            }
+            let (value, taken) = Varlena::decode(data.get(at..)?, fmt).ok()?;
+            f(index, value);
+            at += taken;
+        }
+        (at <= data.len()).then_some(at)
     }
 
     /// The columns' shapes.
@@ -521,6 +566,12 @@ mod tests {
             let whole = TupleShape::new(shapes.clone());
             let skipped = walk.clone().skip_fixed(&whole).measure(|_, _| ());
             prop_assert_eq!(&skipped, &measured);
+            if nulls.is_none() && !whole.is_odd() {
+                let mut present = Vec::new();
+                let end = whole.measure_present(natts, &data, fmt, |index, v| present.push((index, v)));
+                prop_assert_eq!(end.map(|end| end + 24), measured.as_ref().ok().copied());
+                prop_assert!(end.is_none() || present == varlenas);
+            }
             match all.iter().find_map(|r| r.as_ref().err()) {
                 Some(error) => prop_assert_eq!(measured, Err(error.clone())),
                 None => prop_assert_eq!(measured, Ok(again.offset())),

@@ -111,6 +111,16 @@ pub struct HeapTupleHeader<'a> {
     infomask2: u16,
 }
 
+/// What a tuple's header says apart from `t_cid` and `t_ctid`: transactions, flags, count of attributes, `t_hoff`.
+/// Most neighbours in a page have the same, and what was found out of one is true of the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderKind {
+    /// `t_xmin` and `t_xmax`.
+    transactions: [u8; 8],
+    /// `t_infomask2`, `t_infomask` and `t_hoff`.
+    flags: [u8; 5],
+}
+
 impl<'a> HeapTupleHeader<'a> {
     /// Views the bytes that a line pointer covers.
     ///
@@ -182,6 +192,16 @@ impl<'a> HeapTupleHeader<'a> {
     #[must_use]
     pub fn infomask2(&self) -> u16 {
         self.infomask2
+    }
+
+    /// What the header says apart from `t_cid` and `t_ctid`.
+    #[inline]
+    #[must_use]
+    pub fn kind(&self) -> HeaderKind {
+        HeaderKind {
+            transactions: raw::array(self.head, at::XMIN).unwrap_or_default(),
+            flags: raw::array(self.head, at::INFOMASK2).unwrap_or_default(),
+        }
     }
 
     /// Whether any of `bits` is set in `t_infomask`.
@@ -288,11 +308,16 @@ impl<'a> HeapTupleHeader<'a> {
         &self,
         shape: &TupleShape,
         fmt: ClusterFormat,
-        f: impl FnMut(usize, Varlena<'a>),
+        mut f: impl FnMut(usize, Varlena<'a>),
     ) -> Result<usize, AttributeError> {
-        self.attributes(shape.attributes(), fmt)
-            .skip_fixed(shape)
-            .measure(f)
+        let walk = || self.attributes(shape.attributes(), fmt).skip_fixed(shape);
+        if self.has_nulls() || shape.is_odd() {
+            return walk().measure(f);
+        }
+        match shape.measure_present(usize::from(self.natts()), self.data(), fmt, &mut f) {
+            Some(end) => Ok(self.hoff().saturating_add(end)),
+            None => walk().measure(|_, _| ()), // tells where it does not fit
+        }
     }
 
     /// `HEAP_HASNULL`.

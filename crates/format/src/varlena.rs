@@ -95,7 +95,7 @@ impl<'a> Varlena<'a> {
     /// # Errors
     /// [`DecodeError::Short`] if it does not end within `bytes`, [`DecodeError::Limit`] if its size
     /// is smaller than its own header, [`DecodeError::Unknown`] for a tag that cannot be on disk.
-    #[inline]
+    #[inline(always)]
     pub fn decode(bytes: &'a [u8], fmt: ClusterFormat) -> Result<(Self, usize), DecodeError> {
         let Some(&first) = bytes.first() else {
             return Err(short(1, 0));
@@ -112,22 +112,31 @@ impl<'a> Varlena<'a> {
                 usize::from(first & 0x7F),
             ),
         };
-        if tag & 1 != 0 {
-            if short_size == 0 {
-                return ToastPointer::decode(bytes, fmt)
-                    .map(|p| (Self::External(p), TOAST_POINTER_BYTES));
-            }
-            return match bytes.get(1..short_size) {
-                Some(content) => Ok((Self::Short(content), short_size)),
-                None => Err(short(short_size, bytes.len())),
-            };
+        if tag & 1 == 0 {
+            return Self::decode_four_byte(bytes, tag == 0, fmt);
         }
+        match bytes.get(1..short_size) {
+            Some(content) => Ok((Self::Short(content), short_size)),
+            None if short_size == 0 => {
+                ToastPointer::decode(bytes, fmt).map(|p| (Self::External(p), TOAST_POINTER_BYTES))
+            }
+            None => Err(short(short_size, bytes.len())),
+        }
+    }
+
+    /// One whose header has four bytes.
+    #[inline]
+    fn decode_four_byte(
+        bytes: &'a [u8],
+        plain: bool,
+        fmt: ClusterFormat,
+    ) -> Result<(Self, usize), DecodeError> {
         let word = raw::u32(bytes, 0, fmt.order).ok_or_else(|| short(VARHDRSZ, bytes.len()))?;
         let size = match fmt.order {
             ByteOrder::Little => word >> 2,
             ByteOrder::Big => word & SIZE_MASK,
         } as usize;
-        let header = if tag == 0 { VARHDRSZ } else { 2 * VARHDRSZ };
+        let header = if plain { VARHDRSZ } else { 2 * VARHDRSZ };
         let Some(content) = bytes.get(header..size) else {
             return Err(if size < header {
                 DecodeError::Limit {
@@ -140,7 +149,7 @@ impl<'a> Varlena<'a> {
                 short(size, bytes.len())
             });
         };
-        if tag == 0 {
+        if plain {
             return Ok((Self::Plain(content), size));
         }
         let info = raw::u32(bytes, VARHDRSZ, fmt.order).unwrap_or(0);
@@ -189,6 +198,7 @@ impl ToastPointer {
     ///
     /// # Errors
     /// [`DecodeError::Short`] if it is not all there, [`DecodeError::Unknown`] if the tag is another.
+    #[inline(never)]
     pub fn decode(bytes: &[u8], fmt: ClusterFormat) -> Result<Self, DecodeError> {
         let tag = bytes.get(at::TAG).copied().ok_or_else(|| short(2, 1))?;
         if tag != VARTAG_ONDISK {

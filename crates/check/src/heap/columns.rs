@@ -5,11 +5,12 @@ use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::toast::Pointer;
 use crate::values::{Impossible, Values};
+use pgfsck_format::attribute::AttributeError;
 use pgfsck_format::compression::CompressionMethod;
 use pgfsck_format::datum::chunk::ToastChunk;
 use pgfsck_format::heap::HeapTupleHeader;
-use pgfsck_format::varlena::{VARHDRSZ, Varlena};
-use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
+use pgfsck_format::varlena::{ToastPointer, VARHDRSZ, Varlena};
+use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber, Oid};
 
 impl HeapCheck<'_, '_> {
     /// The columns, one after the other, end where the tuple ends.
@@ -21,45 +22,58 @@ impl HeapCheck<'_, '_> {
         block: BlockNumber,
     ) {
         let shape = self.shape;
-        let mut stray = None;
-        let mut absurd = None;
-        let mut content = Content::new(self.extra);
+        let mut content = Content::new(self.extra, shape.toast_relid);
         let mut pointers = std::mem::take(&mut self.pointers);
         pointers.clear();
         let end = tuple.measure(&shape.columns, self.fmt, |attribute, value| {
-            content.look(attribute, &value);
-            if let Varlena::External(pointer) = &value
-                && self.extra.pointers.is_some()
-                && pointer.toast_relid == shape.toast_relid
-            {
-                pointers.push(Pointer::new(pointer, block, number, attribute));
-            }
-            if let Some(sizes) = absurd_sizes(&value) {
-                absurd = absurd.or(Some((attribute, sizes)));
-            }
-            match value {
-                Varlena::External(pointer) if pointer.toast_relid != shape.toast_relid => {
-                    stray = stray.or(Some((attribute, pointer.toast_relid)));
-                }
-                _ => {}
+            match value.content() {
+                Some(bytes) => content.look(attribute, bytes),
+                None => content.look_elsewhere(attribute, &value, |pointer| {
+                    pointers.push(Pointer::new(pointer, block, number, attribute));
+                }),
             }
         });
+        if end.as_ref().is_ok_and(|&end| end == tuple.bytes().len()) && content.is_possible(tuple) {
+            self.summary.values += content.checked;
+            self.summary.values_elsewhere += content.elsewhere;
+            self.check_content(tuple, at, number, content.wrong.as_ref());
+            self.keep_pointers(tuple, block, number, pointers);
+            return;
+        }
+        self.pointers = pointers;
+        self.hold_misfit(tuple, at, number, end, &content);
+    }
+
+    /// Columns that do not fill their tuple, or have impossible sizes or pointers, if it was ever part of the table.
+    #[cold]
+    fn hold_misfit(
+        &mut self,
+        tuple: &HeapTupleHeader<'_>,
+        at: &Place,
+        number: OffsetNumber,
+        end: Result<usize, AttributeError>,
+        content: &Content<'_>,
+    ) {
+        if !self.inserter_committed(tuple) {
+            return;
+        }
         let length = tuple.bytes().len();
-        let (attribute, have, expect, what) = match (end, stray) {
-            (Err(e), _) => (
+        let column = |attribute| u16::try_from(attribute).unwrap_or(u16::MAX);
+        let (attribute, have, expect, what) = match (end, content.absurd, content.stray) {
+            (Err(e), ..) => (
                 e.attnum.saturating_sub(1),
                 e.to_string(),
                 format!("a value within the tuple's {length} bytes"),
                 "the value does not fit in its tuple",
             ),
-            (Ok(end), _) if end != length => (
+            (Ok(end), ..) if end != length => (
                 tuple.natts().saturating_sub(1),
                 format!("the last column ends at byte {end}"),
                 format!("{length}, where the tuple ends"),
                 "the columns do not fill the tuple",
             ),
-            (Ok(_), _) if let Some((attribute, sizes)) = absurd => (
-                u16::try_from(attribute).unwrap_or(u16::MAX),
+            (Ok(_), Some((attribute, sizes)), _) => (
+                column(attribute),
                 format!(
                     "{} bytes stored of {}, {}",
                     sizes.stored,
@@ -71,24 +85,16 @@ impl HeapCheck<'_, '_> {
                 ),
                 "the value's sizes or its compression are impossible",
             ),
-            // A version that is on its way out may point to the chunks of a former TOAST table.
-            (Ok(_), Some((attribute, relid))) if tuple.xmax_invalid() => (
-                u16::try_from(attribute).unwrap_or(u16::MAX),
-                format!("TOAST table {relid}"),
-                format!("TOAST table {}", shape.toast_relid),
-                "the value points to another relation's TOAST table",
-            ),
-            (Ok(_), _) => {
-                self.summary.values += content.checked;
-                self.summary.values_elsewhere += content.elsewhere;
-                self.check_content(tuple, at, number, content.wrong);
-                self.keep_pointers(tuple, block, number, pointers);
-                return;
+            (Ok(_), None, stray) => {
+                let (attribute, relid) = stray.unwrap_or_default();
+                (
+                    column(attribute),
+                    format!("TOAST table {relid}"),
+                    format!("TOAST table {}", self.shape.toast_relid),
+                    "the value points to another relation's TOAST table",
+                )
             }
         };
-        if !self.inserter_committed(tuple) {
-            return;
-        }
         self.summary.misfits += 1;
         let place = at.at_item(number).at_attribute(attribute);
         self.hold(Finding::new(&codes::HEAP_ATTRIBUTE_INVALID, place, what).values(have, expect));
@@ -100,14 +106,17 @@ impl HeapCheck<'_, '_> {
         tuple: &HeapTupleHeader<'_>,
         at: &Place,
         number: OffsetNumber,
-        wrong: Option<WrongValue>,
+        wrong: Option<&WrongValue>,
     ) {
         if let Some(values) = self.extra.values {
             self.summary.values += values.fixed_count();
-            let fixed = values.check_fixed(tuple, &self.shape.columns);
-            let wrong = fixed.map_err(WrongValue::Impossible).err().or(wrong);
-            if let Some(wrong) = wrong {
-                self.hold_wrong_value(tuple, at, number, &wrong);
+            match values.check_fixed(tuple, &self.shape.columns) {
+                Err(i) => self.hold_wrong_value(tuple, at, number, &WrongValue::Impossible(i)),
+                Ok(()) => {
+                    if let Some(wrong) = wrong {
+                        self.hold_wrong_value(tuple, at, number, wrong);
+                    }
+                }
             }
         }
         if self.extra.is_toast {
@@ -116,6 +125,7 @@ impl HeapCheck<'_, '_> {
     }
 
     /// A value that its type does not have, if the tuple was ever part of the table.
+    #[cold]
     fn hold_wrong_value(
         &mut self,
         tuple: &HeapTupleHeader<'_>,
@@ -229,36 +239,69 @@ const MAX_INLINE_BYTES: usize = 16 << 20;
 /// The values of variable length of one tuple, as they are met.
 struct Content<'a> {
     extra: Extra<'a>,
+    toast_relid: Oid,
     checked: u64,
     elsewhere: u64,
     wrong: Option<WrongValue>,
+    /// The first column with impossible sizes.
+    absurd: Option<(usize, Sizes)>,
+    /// The first column that points to another TOAST table, and to which.
+    stray: Option<(usize, Oid)>,
 }
 
 impl<'a> Content<'a> {
-    fn new(extra: Extra<'a>) -> Self {
+    fn new(extra: Extra<'a>, toast_relid: Oid) -> Self {
         Self {
             extra,
+            toast_relid,
             checked: 0,
             elsewhere: 0,
             wrong: None,
+            absurd: None,
+            stray: None,
         }
     }
 
+    /// Whether sizes and pointers are such as values have. A version that is on its way out may point to the chunks of
+    /// a former TOAST table.
     #[inline]
-    fn look(&mut self, column: usize, value: &Varlena<'_>) {
-        let Some(values) = self.extra.values else {
-            return;
-        };
-        match value.content() {
-            Some(content) => {
-                if let Some(rule) = values.of_varlena(column) {
-                    self.checked += 1;
-                    if let Err(i) = values.check(column, rule, content) {
-                        self.wrong = self.wrong.take().or(Some(WrongValue::Impossible(i)));
-                    }
-                }
+    fn is_possible(&self, tuple: &HeapTupleHeader<'_>) -> bool {
+        self.absurd.is_none() && (self.stray.is_none() || !tuple.xmax_invalid())
+    }
+
+    /// A value whose bytes are here.
+    #[inline]
+    fn look(&mut self, column: usize, bytes: &[u8]) {
+        if let Some(values) = self.extra.values
+            && let Some(rule) = values.of_varlena(column)
+        {
+            self.checked += 1;
+            if let Err(i) = values.check(column, rule, bytes) {
+                self.wrong = self.wrong.take().or(Some(WrongValue::Impossible(i)));
             }
-            None => self.look_compressed(values, column, value),
+        }
+    }
+
+    /// A value that is compressed, or out of line; `keep` gets the pointers to the table's TOAST table.
+    #[inline(never)]
+    fn look_elsewhere(
+        &mut self,
+        column: usize,
+        value: &Varlena<'_>,
+        keep: impl FnOnce(&ToastPointer),
+    ) {
+        if let Some(values) = self.extra.values {
+            self.look_compressed(values, column, value);
+        }
+        if let Some(sizes) = absurd_sizes(value) {
+            self.absurd = self.absurd.or(Some((column, sizes)));
+        }
+        match value {
+            Varlena::External(pointer) if pointer.toast_relid != self.toast_relid => {
+                self.stray = self.stray.or(Some((column, pointer.toast_relid)));
+            }
+            Varlena::External(pointer) if self.extra.pointers.is_some() => keep(pointer),
+            _ => {}
         }
     }
 

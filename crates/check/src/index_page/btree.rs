@@ -1,14 +1,15 @@
 //! B-trees: `access/nbtree/nbtpage.c`, and `bt_target_page_check` of `contrib/amcheck/verify_nbtree.c`.
 
 use super::{
-    Verdict, ascending, each_item, emptied, known_flags, magic, meta_is_first, not_itself,
-    same_size, unless, version,
+    Verdict, ascending, emptied, in_tuple_space, known_flags, magic, meta_is_first, not_itself,
+    same_size, unless, version, wrong,
 };
+use pgfsck_format::OffsetNumber;
 use pgfsck_format::access::btree::{
     self, BTREE_MAGIC, BtreeMeta, BtreeOpaque, TupleKind, classify, posting_tids,
 };
 use pgfsck_format::access::tuple::IndexTuple;
-use pgfsck_format::item::ItemState;
+use pgfsck_format::item::{ItemId, ItemState};
 use pgfsck_format::page::Page;
 
 /// No tree of 2^32 pages, each of which has two children at least, is higher.
@@ -42,7 +43,6 @@ pub fn btree(page: &Page<'_>) -> Verdict {
     }
     not_itself(page, [opaque.prev, opaque.next])?;
     let leaf = opaque.is_leaf();
-    storage(page)?;
     // Only an empty leaf is marked, and what is left is its high key (`_bt_mark_page_halfdead`). Inner pages that
     // a server before 9.4 left half-dead are its to complain about.
     unless(
@@ -61,45 +61,49 @@ pub fn btree(page: &Page<'_>) -> Verdict {
         ),
         if leaf { "level 0" } else { "level 1 or more" },
     )?;
-    let (fmt, first) = (page.format(), opaque.first_data());
-    each_item(page, |number, item, bytes| {
-        let Ok(tuple) = IndexTuple::new(bytes, fmt) else {
-            return Ok(());
-        };
-        same_size(tuple.size(), item.length)?;
-        if !leaf || opaque.is_ignored() || number < first {
-            return Ok(());
-        }
-        match classify(&tuple, number, &opaque, fmt) {
-            TupleKind::Plain(_) => Ok(()),
-            TupleKind::Posting { count, array_at } => {
-                match posting_tids(&tuple, count, array_at, fmt.order) {
-                    Ok(tids) => ascending(tids, "the rows of an entry are out of order"),
-                    Err(_) => Ok(()),
-                }
-            }
-            TupleKind::Pivot { .. } => unless(
-                false,
-                "an inner page's tuple stands among the entries of a leaf",
-                "a pivot tuple",
-                "an entry with rows",
-            ),
-        }
-    })
-}
-
-/// Every line pointer has a tuple: those of entries that go are taken away (`PageIndexMultiDelete`;
-/// `PageGetItemIdCareful` of `contrib/amcheck`).
-fn storage(page: &Page<'_>) -> Verdict {
     for (number, item) in page.items() {
-        let kept = matches!(item.state, ItemState::Normal | ItemState::Dead) && item.length > 0;
-        unless(
-            kept,
-            "a line pointer has no storage",
-            format_args!("{:?}, {} bytes", item.state, item.length),
-            "a tuple",
-        )
-        .map_err(|c| c.at(number))?;
+        item_of(page, &opaque, number, item).map_err(|c| c.at(number))?;
     }
     Ok(())
+}
+
+/// One line pointer, and the tuple it leads to.
+///
+/// Every line pointer has a tuple: those of entries that go are taken away (`PageIndexMultiDelete`;
+/// `PageGetItemIdCareful` of `contrib/amcheck`). Items marked `LP_DEAD` have no say: their bytes may be anybody's.
+#[inline(always)]
+fn item_of(page: &Page<'_>, opaque: &BtreeOpaque, number: OffsetNumber, item: ItemId) -> Verdict {
+    let kept = matches!(item.state, ItemState::Normal | ItemState::Dead) && item.length > 0;
+    if !kept {
+        let have = format_args!("{:?}, {} bytes", item.state, item.length);
+        return Err(wrong("a line pointer has no storage", have, "a tuple"));
+    }
+    if item.state == ItemState::Dead {
+        return Ok(());
+    }
+    in_tuple_space(page, item)?;
+    let fmt = page.format();
+    let bytes = page.item_bytes(item).unwrap_or_default();
+    let Ok(tuple) = IndexTuple::new(bytes, fmt) else {
+        return Ok(());
+    };
+    same_size(tuple.size(), item.length)?;
+    let is_entry = opaque.is_leaf() && !opaque.is_ignored() && number >= opaque.first_data();
+    if !is_entry || !tuple.am_bit() {
+        return Ok(());
+    }
+    match classify(&tuple, number, opaque, fmt) {
+        TupleKind::Plain(_) => Ok(()),
+        TupleKind::Posting { count, array_at } => {
+            match posting_tids(&tuple, count, array_at, fmt.order) {
+                Ok(tids) => ascending(tids, "the rows of an entry are out of order"),
+                Err(_) => Ok(()),
+            }
+        }
+        TupleKind::Pivot { .. } => Err(wrong(
+            "an inner page's tuple stands among the entries of a leaf",
+            "a pivot tuple",
+            "an entry with rows",
+        )),
+    }
 }

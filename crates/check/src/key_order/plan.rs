@@ -1,6 +1,6 @@
 //! Which comparison each key column has, by pg_opclass, pg_collation, pg_type and pg_enum.
 
-use super::{Column, Comparison, KeyOrder};
+use super::{Column, Comparison, KeyOrder, Quick};
 use pgfsck_catalog::{Attribute, Attributes, IndexColumn, IndexInfo, KeyTypes};
 use pgfsck_format::attribute::AttributeShape;
 use pgfsck_format::datum::compare::Order;
@@ -37,6 +37,18 @@ impl fmt::Display for Undecided {
     }
 }
 
+impl Quick {
+    /// Of a first column.
+    fn of(column: &Column, shape: AttributeShape) -> Option<Self> {
+        let Comparison::Known(order) = column.comparison else {
+            return None;
+        };
+        let width = usize::try_from(shape.len).ok().filter(|&width| width > 0)?;
+        let flip = if column.descending { u64::MAX } else { 0 };
+        Some(Self { order, width, flip })
+    }
+}
+
 impl KeyOrder {
     /// The order of an index with these columns; `None` if the catalogs contradict each other or a column is
     /// lost.
@@ -60,13 +72,8 @@ impl KeyOrder {
                 nulls_first: column.option & NULLS_FIRST != 0,
             });
         }
-        let quick = match (columns.first().map(|c| &c.comparison), shapes.first()) {
-            (Some(Comparison::Known(order)), Some(shape)) => usize::try_from(shape.len)
-                .ok()
-                .filter(|&width| width > 0)
-                .map(|width| (*order, width)),
-            _ => None,
-        };
+        let quick = columns.first().zip(shapes.first());
+        let quick = quick.and_then(|(column, shape)| Quick::of(column, *shape));
         Some(Self {
             columns,
             shapes,

@@ -48,22 +48,15 @@ impl<'a> IndexTuple<'a> {
     /// [`DecodeError::Short`] if there are fewer than 8 bytes.
     #[inline]
     pub fn new(bytes: &'a [u8], fmt: ClusterFormat) -> Result<Self, DecodeError> {
-        let tid = raw::item_pointer(bytes, 0, fmt.order);
-        let info = raw::u16(bytes, TID_BYTES, fmt.order);
-        match (tid, info) {
-            (Some(tid), Some(info)) => Ok(Self {
-                bytes,
-                tid,
-                info,
-                fmt,
-            }),
-            _ => Err(DecodeError::Short {
-                what: "index tuple header",
-                offset: 0,
-                need_bytes: INDEX_TUPLE_HEADER_BYTES as u64,
-                have_bytes: bytes.len() as u64,
-            }),
-        }
+        let Some(head) = bytes.first_chunk::<INDEX_TUPLE_HEADER_BYTES>() else {
+            return Err(too_short(bytes.len()));
+        };
+        Ok(Self {
+            bytes,
+            tid: raw::item_pointer(head, 0, fmt.order).unwrap_or_default(),
+            info: raw::u16(head, TID_BYTES, fmt.order).unwrap_or(0),
+            fmt,
+        })
     }
 
     /// The bytes it was viewed from.
@@ -163,6 +156,17 @@ impl<'a> IndexTuple<'a> {
             self.key_offset(),
             self.fmt,
         )
+    }
+}
+
+/// The error of a tuple without a whole header.
+#[cold]
+fn too_short(have: usize) -> DecodeError {
+    DecodeError::Short {
+        what: "index tuple header",
+        offset: 0,
+        need_bytes: INDEX_TUPLE_HEADER_BYTES as u64,
+        have_bytes: have as u64,
     }
 }
 

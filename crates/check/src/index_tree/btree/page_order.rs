@@ -8,6 +8,7 @@ use crate::key_order::{KeyOrder, KeyTuple};
 use pgfsck_format::OffsetNumber;
 use pgfsck_format::access::btree::{BtreeOpaque, P_HIKEY};
 use pgfsck_format::access::tuple::IndexTuple;
+use pgfsck_format::item::ItemId;
 use pgfsck_format::page::Page;
 use std::cmp::Ordering;
 
@@ -54,15 +55,16 @@ impl BtreeTree {
         let runs = self.deep && keys.unique && opaque.is_leaf();
         // Abbreviated keys decide most pairs. What they cannot: inner pages, whose first entry has no key, and the rows
         // of one entry.
-        let short = |number: OffsetNumber| {
-            let bytes = page.item_bytes(page.item(number)?)?;
-            let tuple = IndexTuple::new(bytes, page.format()).ok()?;
-            let decides = opaque.is_leaf() && !(runs && tuple.am_bit());
-            keys.abbreviate(&tuple).filter(|_| decides)
+        let (is_leaf, fmt) = (opaque.is_leaf(), page.format());
+        let short = |item: ItemId| {
+            let tuple = IndexTuple::new(page.item_bytes(item)?, fmt).ok()?;
+            let decides = is_leaf && !(runs && tuple.am_bit());
+            decides.then(|| keys.abbreviate(&tuple)).flatten()
         };
         let mut before: Option<(OffsetNumber, Option<u64>)> = None;
-        for number in (first.0..=count).map(OffsetNumber) {
-            let abbreviated = short(number);
+        let high_keys = usize::from(first.0.saturating_sub(1));
+        for (number, item) in page.items().skip(high_keys) {
+            let abbreviated = short(item);
             if let (Some((last, Some(x))), Some(y)) = (&mut before, abbreviated)
                 && *x < y
             {
