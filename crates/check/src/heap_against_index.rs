@@ -61,7 +61,7 @@ impl<'a> DatabasePass<'a> {
         let mut plan = RowPlan {
             fmt: self.cx.fmt,
             inserters: self.inserters,
-            shapes: shape.columns.attributes(),
+            shape: &shape.columns,
             columns: KeyColumns::default(),
             indexes: Vec::new(),
             ranges: Vec::new(),

@@ -9,7 +9,7 @@ use crate::brin_ranges::{RangeFold, RangePlan};
 use crate::budget::{Budget, Meter, Share};
 use crate::row_keys::{IndexKey, KeyColumns, with_row};
 use crate::transactions::Inserters;
-use pgfsck_format::attribute::AttributeShape;
+use pgfsck_format::attribute::TupleShape;
 use pgfsck_format::heap::HeapTupleHeader;
 use pgfsck_format::item::ItemState;
 use pgfsck_format::page::Page;
@@ -31,7 +31,7 @@ pub struct RowPlan<'a> {
     /// What became of transactions.
     pub inserters: &'a Inserters<'a>,
     /// The table's columns.
-    pub shapes: &'a [AttributeShape],
+    pub shape: &'a TupleShape,
     /// The columns that indexes hold.
     pub columns: KeyColumns,
     /// The indexes that must have an entry for each row.
@@ -303,7 +303,13 @@ impl<'a> RowFold<'a> {
         let rows = self.live_tuples(page);
         let plan = self.plan;
         for (ranges, fold) in plan.ranges.iter().zip(&mut self.ranges) {
-            fold.page(ranges, page.block(), &rows, plan.shapes, plan.fmt);
+            fold.page(
+                ranges,
+                page.block(),
+                &rows,
+                plan.shape.attributes(),
+                plan.fmt,
+            );
         }
         for (root, tuple) in rows {
             let bit = start + u32::from(root.offset.0.saturating_sub(1));
@@ -319,7 +325,7 @@ impl<'a> RowFold<'a> {
         self.find_roots(page);
         for (root, tuple) in self.live_tuples(page) {
             plan.columns
-                .of_row(&tuple, plan.shapes, plan.fmt, &mut self.values);
+                .of_row(&tuple, plan.shape, plan.fmt, &mut self.values);
             let keys: Vec<Option<u64>> = plan
                 .indexes
                 .iter()
@@ -377,7 +383,7 @@ impl<'a> RowFold<'a> {
             return;
         }
         plan.columns
-            .of_row(tuple, plan.shapes, plan.fmt, &mut self.values);
+            .of_row(tuple, plan.shape, plan.fmt, &mut self.values);
         for (index, rows) in plan.indexes.iter().zip(&mut self.indexes) {
             let Some(key) = &index.key else { continue };
             if index.skips_null && key.begins_with_null(&self.values) {

@@ -10,7 +10,7 @@
 
 use pgfsck_catalog::{Attribute, IndexColumn};
 use pgfsck_format::access::tuple::IndexTuple;
-use pgfsck_format::attribute::{AttributeShape, CSTRING, Datum};
+use pgfsck_format::attribute::{AttributeShape, CSTRING, Datum, TupleShape};
 use pgfsck_format::datum::hash_code::hash_code;
 use pgfsck_format::heap::HeapTupleHeader;
 use pgfsck_format::varlena::{TOAST_POINTER_BYTES, VARHDRSZ, Varlena};
@@ -129,10 +129,13 @@ impl KeyColumns {
     pub fn of_row(
         &self,
         tuple: &HeapTupleHeader<'_>,
-        shapes: &[AttributeShape],
+        shape: &TupleShape,
         fmt: ClusterFormat,
         out: &mut Vec<Option<u64>>,
     ) {
+        if self.of_fixed_row(tuple, shape, fmt.order, out) {
+            return;
+        }
         out.clear();
         out.resize(self.wanted.len(), None);
         for (place, number) in self.wanted.iter().zip(out.iter_mut()) {
@@ -144,6 +147,7 @@ impl KeyColumns {
                     .and_then(|oid| place.number(&bytes(oid), fmt.order));
             }
         }
+        let shapes = shape.attributes();
         let shapes = shapes.get(..self.reach).unwrap_or(shapes);
         for found in tuple.attributes(shapes, fmt) {
             let Ok((index, datum)) = found else {
@@ -159,6 +163,26 @@ impl KeyColumns {
                 }
             }
         }
+    }
+
+    /// The same of a row without NULLs, if only leading columns of fixed lengths are wanted, as mostly.
+    fn of_fixed_row(
+        &self,
+        tuple: &HeapTupleHeader<'_>,
+        shape: &TupleShape,
+        order: ByteOrder,
+        out: &mut Vec<Option<u64>>,
+    ) -> bool {
+        out.clear();
+        if tuple.has_nulls() || usize::from(tuple.natts()) < self.reach {
+            return false;
+        }
+        let data = tuple.data();
+        out.extend(self.wanted.iter().map_while(|place| {
+            let content = shape.fixed_value(place.index, data)?;
+            Some(place.number(content, order))
+        }));
+        out.len() == self.wanted.len()
     }
 
     /// The number of an entry's key; `None` if no server forms such an entry: it cannot be taken apart, says

@@ -140,6 +140,14 @@ impl TupleShape {
         let len = usize::try_from(self.attributes.get(index)?.len).ok()?;
         self.ends.get(index)?.checked_sub(len)
     }
+
+    /// The value of attribute `index` in the data of a tuple that has it and all before it, where
+    /// [`Self::fixed_offset`] tells its place.
+    #[inline]
+    #[must_use]
+    pub fn fixed_value<'a>(&self, index: usize, data: &'a [u8]) -> Option<&'a [u8]> {
+        data.get(self.fixed_offset(index)?..*self.ends.get(index)?)
+    }
 }
 
 /// One attribute's value, borrowed from its tuple.
