@@ -10,8 +10,11 @@ use crate::read::{self, Target};
 use crate::scan::Source;
 use crate::shared;
 use crate::xact::{RowFate, RowTrust, Stop, Transactions};
+use pgfsck_format::names::parse_oid;
 use pgfsck_format::{ClusterFormat, ForkNumber, MultiXactId, Oid, RelFileLocator, TransactionId};
 use pgfsck_volume::{VolPath, Volume};
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
 
 /// One row of pg_database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +157,9 @@ pub struct ClusterCatalog {
 /// Databases whose pg_class is tried for the shared relations before the best of them is taken.
 const MAX_TRIES: usize = 16;
 
+/// The database that initdb makes first: `TemplateDbOid` (`catalog/pg_database.dat`).
+const TEMPLATE1: Oid = Oid(1);
+
 impl ClusterCatalog {
     /// Reads the shared catalogs of a stopped cluster. Nothing that is damaged stops it.
     #[must_use]
@@ -261,9 +267,8 @@ fn shared_relations(
     databases: &[Database],
     map: &MapFile,
 ) -> (DatabaseCatalog, Oid) {
-    // template1 is there in every cluster, even if pg_database cannot say so.
-    let fallback = [Database::unlisted(Oid(1), Oid::PG_DEFAULT, source.paths)];
     let listed = !databases.is_empty();
+    let fallback = if listed { Vec::new() } else { unlisted(source) };
     let databases = if listed { databases } else { &fallback };
     let mut best: Option<(DatabaseCatalog, Oid)> = None;
     // Databases that are being dropped come last: their files may be gone.
@@ -296,6 +301,24 @@ fn shared_relations(
         }
     }
     best.unwrap_or_else(|| (nothing(map), Oid::INVALID))
+}
+
+/// Databases by their directories, if pg_database cannot say which there are: template1, which is in nearly every
+/// cluster, then the others in the default tablespace.
+fn unlisted(source: Source<'_>) -> Vec<Database> {
+    let mut there = BTreeSet::new();
+    let base = VolPath::new("base");
+    // What cannot be listed is named by those who look into it.
+    let _ = source.volume.list(&base, &mut |entry| {
+        let oid = parse_oid(entry.name.as_bytes());
+        there.extend(oid.filter(|oid| *oid != TEMPLATE1));
+        if there.len() >= MAX_TRIES {
+            there.pop_last();
+        }
+    });
+    let all = [TEMPLATE1].into_iter().chain(there);
+    all.map(|oid| Database::unlisted(oid, Oid::PG_DEFAULT, source.paths))
+        .collect()
 }
 
 /// No shared relations at all.

@@ -13,11 +13,11 @@ use crate::transactions::Inserters;
 use crate::values::Types;
 use crate::{orphans, recovery, relmaps};
 use pgfsck_catalog::{
-    Attributes, ClusterCatalog, Database, DatabaseCatalog, KeyTypes, LostWhy, RowFate, Sequences,
-    descriptors,
+    Attributes, ClusterCatalog, Database, DatabaseCatalog, KeyTypes, Lost, LostWhy, RowFate,
+    Sequences, descriptors,
 };
 use pgfsck_format::datum::text::Charset;
-use pgfsck_format::{BlockNumber, Oid};
+use pgfsck_format::{BlockNumber, ForkNumber, Oid};
 use pgfsck_volume::{VolPath, VolumeError};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -87,8 +87,13 @@ impl<'a> Databases<'a> {
             rules,
             lent: Lent::default(),
         };
-        let lender = catalog.database(catalog.shared_from);
-        let lender = lender.map(|d| Arc::new(databases.describe(d)));
+        let lender = catalog.database(catalog.shared_from).cloned().or_else(|| {
+            // Without pg_database a directory in base lends them.
+            let at = (Oid::PG_DEFAULT, catalog.shared_from);
+            let there = directories.databases.contains_key(&at);
+            there.then(|| Database::unlisted(at.1, at.0, catalog.paths))
+        });
+        let lender = lender.map(|d| Arc::new(databases.describe(&d)));
         databases.lent = Lent {
             to_shared: Mutex::new(lender.clone()),
             to_own: Mutex::new(lender),
@@ -133,6 +138,7 @@ impl<'a> Databases<'a> {
         let path = VolPath::new("global");
         let directory = list_relations(cx, Oid::PG_GLOBAL, Oid::INVALID, path.clone());
         relmaps::check(cx, &path, true, true, Some(&database));
+        report_undescribed(cx, self.catalog, &database);
         let lent = taken(&self.lent.to_shared);
         let nothing = <(Attributes, KeyTypes)>::default();
         let (attributes, key_types) = lent
@@ -566,6 +572,41 @@ fn report_lost_pg_class(cx: &Cx<'_>, catalog: &DatabaseCatalog, database: &Arc<D
         cx.sink.report(finding);
     }
 }
+
+/// A shared catalog whose file is not there, where no pg_class is left that describes it: the map alone says that it
+/// should be. All others are missed by their rows.
+fn report_undescribed(cx: &Cx<'_>, catalog: &ClusterCatalog, database: &Arc<DatabaseRef>) {
+    for (name, oid) in [
+        ("pg_database", PG_DATABASE),
+        ("pg_tablespace", PG_TABLESPACE),
+    ] {
+        let gone = |l: &&Lost| {
+            l.catalog == name
+                && l.block.is_none()
+                && l.why == LostWhy::Volume(VolumeError::NotFound)
+        };
+        let gone = catalog.losses.iter().find(gone);
+        let Some(lost) = gone.filter(|_| catalog.shared.relation(oid).is_none()) else {
+            continue;
+        };
+        let place = Place {
+            database: Some(database.clone()),
+            fork: Some(ForkNumber::Main),
+            ..Place::file(lost.path.clone())
+        };
+        let message = format!("the file of {name} is not there");
+        cx.sink.report(
+            Finding::new(&codes::RELATION_MAIN_FORK_MISSING, place, message)
+                .values("no file", "the file that global/pg_filenode.map names")
+                .severity(Severity::proven(cx.standing().is_settled())),
+        );
+    }
+}
+
+/// `DatabaseRelationId` (`catalog/pg_database.h`).
+const PG_DATABASE: Oid = Oid(1262);
+/// `TableSpaceRelationId` (`catalog/pg_tablespace.h`).
+const PG_TABLESPACE: Oid = Oid(1213);
 
 /// `RelationRelationId` (`catalog/pg_class.h`).
 pub(crate) const PG_CLASS: Oid = Oid(1259);
