@@ -147,7 +147,10 @@ impl<'a> Run<'a> {
             .as_ref()
             .map(|c| Cluster::new(c, format.as_ref()));
         let Some(fmt) = format else {
-            self.refused = self.sink.count(&codes::CONTROL_MISSING) == 0 && known.control.is_none();
+            let is_lost = [&codes::CONTROL_MISSING, &codes::IO_READ_ERROR]
+                .iter()
+                .any(|problem| self.sink.count(problem) > 0);
+            self.refused = !is_lost && known.control.is_none();
             self.sink.skip(
                 VolPath::root(),
                 "the format of the cluster cannot be told, so nothing else was examined",

@@ -45,7 +45,8 @@ pub fn check(volume: &dyn Volume, sink: &Sink<'_>) -> Known {
             ));
             return known;
         }
-        Err(e @ VolumeError::PermissionDenied) => {
+        // What cannot be read has its finding by that; what cannot be a file of its kind is missing, too.
+        Err(e @ (VolumeError::PermissionDenied | VolumeError::Io { .. })) => {
             unreadable(sink, place, &e);
             return known;
         }

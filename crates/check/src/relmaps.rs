@@ -36,7 +36,9 @@ pub fn check(
             );
             return report(finding.severity(Severity::proven(proven)));
         }
-        Err(e @ VolumeError::PermissionDenied) => return unreadable(cx.sink, place, &e),
+        Err(e @ (VolumeError::PermissionDenied | VolumeError::Io { .. })) => {
+            return unreadable(cx.sink, place, &e);
+        }
         Err(e) => {
             unreadable(cx.sink, place.clone(), &e);
             return report(Finding::new(
