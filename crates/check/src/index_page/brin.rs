@@ -5,6 +5,7 @@ use crate::codes;
 use pgfsck_format::access::PageKind;
 use pgfsck_format::access::brin::{BRIN_MAGIC, BrinMeta, BrinTuple, revmap};
 use pgfsck_format::page::Page;
+use pgfsck_format::{BlockNumber, ItemPointer, OffsetNumber};
 
 /// The most that the option `pages_per_range` can be (`intRelOpts`, `access/common/reloptions.c`).
 const MAX_PAGES_PER_RANGE: u32 = 131_072;
@@ -28,6 +29,19 @@ pub fn brin(page: &Page<'_>, meta: Option<&BrinMeta>) -> Verdict {
             )
         }
         PageKind::BrinRevmap => {
+            // A slot without a summary is as PageInit left it, or as ItemPointerSetInvalid made it
+            // (brinSetHeapBlockItemptr).
+            let led = |tid: &ItemPointer| {
+                tid.offset.0 == 0 && tid.block.0 != 0 && tid.block != BlockNumber::INVALID
+            };
+            if let Some((tid, slot)) = revmap(page).zip(1..).find(|(tid, _)| led(tid)) {
+                return Err(wrong(
+                    "a slot of the range map leads to a block and to no summary in it",
+                    format!("({},0)", tid.block),
+                    "(0,0) or (4294967295,0), which lead nowhere".to_owned(),
+                )
+                .at(OffsetNumber(slot)));
+            }
             // Regular pages lie after all revmap pages. Block 0 is said where links are followed.
             let own = page.block();
             let mut tuples = revmap(page).filter(|tid| tid.offset.0 != 0 && tid.block.0 != 0);

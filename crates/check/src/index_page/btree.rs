@@ -24,6 +24,20 @@ pub fn btree(page: &Page<'_>) -> Verdict {
         return match BtreeMeta::decode(page) {
             Ok(meta) => {
                 magic(meta.magic, BTREE_MAGIC)?;
+                // _bt_initmetapage and _bt_restore_meta give it a flag, and nothing else.
+                let BtreeOpaque {
+                    prev,
+                    next,
+                    level,
+                    cycle_id,
+                    ..
+                } = opaque;
+                unless(
+                    (prev.0, next.0, level, cycle_id) == (0, 0, 0, 0),
+                    "the meta page has siblings, a level or a cycle id",
+                    format_args!("siblings {prev} and {next}, level {level}, cycle id {cycle_id}"),
+                    "0 in all of them",
+                )?;
                 version(meta.version, 2..=4)?;
                 unless(
                     meta.fast_level <= meta.level && meta.level <= MAX_LEVEL,

@@ -20,6 +20,13 @@ pub fn gin(page: &Page<'_>) -> Verdict {
     if let (0, Ok(meta)) = (page.block().0, GinMeta::decode(page)) {
         version(meta.version, 0..=2)?;
         let none = BlockNumber::INVALID;
+        // GinInitMetabuffer gives it a flag, and nothing else.
+        unless(
+            opaque.right == none && opaque.max_off == 0,
+            "the meta page has a sibling, or counts items",
+            format_args!("right link {}, {} items", opaque.right, opaque.max_off),
+            "no sibling, 0 items",
+        )?;
         let (head, tail, pages) = (meta.head, meta.tail, meta.pending_pages);
         return unless(
             (head == none) == (tail == none) && (head == none) == (pages == 0),

@@ -20,6 +20,9 @@ pub fn hash(page: &Page<'_>) -> Verdict {
         "one of overflow, bucket, bitmap and meta",
     )?;
     meta_is_first(page, kind == hash::flags::META)?;
+    if kind == hash::flags::META || kind == hash::flags::BITMAP {
+        apart(&opaque)?;
+    }
     if let (0, Ok(meta)) = (page.block().0, HashMeta::decode(page)) {
         return hash_meta(&meta);
     }
@@ -61,6 +64,21 @@ pub fn hash(page: &Page<'_>) -> Verdict {
             "ascending hash codes",
         )
     })
+}
+
+/// The meta page and the bitmaps belong to no bucket (`_hash_init_metabuffer`, `access/hash/hashpage.c`;
+/// `_hash_initbitmapbuffer`, `access/hash/hashovfl.c`).
+fn apart(opaque: &HashOpaque) -> Verdict {
+    let HashOpaque {
+        prev, next, bucket, ..
+    } = opaque;
+    let none = BlockNumber::INVALID;
+    unless(
+        (*prev, *next, *bucket) == (none, none, u32::MAX),
+        "a page that belongs to no bucket has a bucket, or siblings",
+        format_args!("siblings {prev} and {next}, bucket {bucket}"),
+        "none of them",
+    )
 }
 
 /// `_hash_init` and `_hash_expandtable`, `access/hash/hashpage.c`.

@@ -20,6 +20,13 @@ use pgfsck_format::page::Page;
 pub fn gist(page: &Page<'_>) -> Verdict {
     let opaque = GistOpaque::decode(page);
     known_flags(opaque.flags, gist::flags::KNOWN)?;
+    // A page inherits its NSN, or gets it with the record that gives it its LSN (gistplacetopage).
+    unless(
+        opaque.nsn <= page.lsn(),
+        "the page was split after its own last change",
+        format_args!("NSN {}", opaque.nsn),
+        format_args!("at most {}, the page's LSN", page.lsn()),
+    )?;
     if opaque.is_deleted() {
         return emptied(page);
     }
@@ -48,6 +55,16 @@ pub fn spgist(page: &Page<'_>) -> Verdict {
     known_flags(opaque.flags, spgist::flags::KNOWN)?;
     meta_is_first(page, opaque.is_meta())?;
     if let (0, Ok(meta)) = (page.block().0, SpGistMeta::decode(page)) {
+        // SpGistInitMetapage gives it a flag, and nothing else.
+        unless(
+            (opaque.redirections, opaque.placeholders) == (0, 0),
+            "the meta page counts tuples",
+            format_args!(
+                "{} redirections, {} placeholders",
+                opaque.redirections, opaque.placeholders
+            ),
+            "none",
+        )?;
         return magic(meta.magic, SPGIST_MAGIC);
     }
     let (fmt, count) = (page.format(), page.item_count());
