@@ -1090,11 +1090,11 @@ pub static XACT_CONTRADICTED: Problem = Problem {
 pub static SEQUENCE_INVALID: Problem = Problem {
     name: "sequence.invalid",
     severity: Severity::Error,
-    meaning: "A sequence's page is not one: the magic number or the single tuple is missing.",
-    checked: "The special space's magic and the number of tuples.",
+    meaning: "A sequence's page is not one: the magic number or the single tuple is missing, or the tuple is not one that a sequence has.",
+    checked: "The special space's magic, the number of tuples, the tuple's header (frozen, never deleted; from 10 on), its values, and the last value against the bounds in pg_sequence.",
     innocent: "None.",
     advice: "Set the sequence again from the greatest value in use (setval).",
-    source: "commands/sequence.c (SEQ_MAGIC); 9.6-19",
+    source: "commands/sequence.c (SEQ_MAGIC, fill_seq_fork_with_data); 9.6-19",
 };
 
 /// Every problem, in the order of the table.

@@ -3,9 +3,13 @@
 use crate::codes;
 use crate::finding::{Finding, Place};
 use crate::scan::PageCheck;
+use pgfsck_format::heap::{HEAP_TUPLE_HEADER_BYTES, HeapTupleHeader, infomask};
 use pgfsck_format::page::Page;
 use pgfsck_format::sequence::{SEQUENCE_MAGIC, Sequence, magic, tuple};
-use pgfsck_format::{BlockNumber, ClusterFormat};
+use pgfsck_format::{BlockNumber, ClusterFormat, ItemPointer, OffsetNumber, TransactionId};
+
+/// `SEQ_COL_LASTCOL` (`commands/sequence.h`, 10+).
+const COLUMNS: u16 = 3;
 
 /// The check of a sequence's only page.
 pub struct SequenceCheck {
@@ -35,6 +39,52 @@ impl SequenceCheck {
             foreign: 0,
         }
     }
+}
+
+/// What a sequence's tuple says of itself that no server writes, and what it must be: its one version is frozen,
+/// never deleted and never locked (`fill_seq_fork_with_data`, `commands/sequence.c`); values are changed in place.
+///
+/// A sequence of before 10 may come from a server that let SELECT FOR UPDATE lock it (`read_seq_tuple`). Since
+/// then all were made anew: pg_upgrade to 10 or later restores those of earlier majors.
+fn odd_header(tuple: &HeapTupleHeader<'_>, fmt: ClusterFormat) -> Option<(String, String)> {
+    if fmt.version().sequence_row_has_parameters {
+        return None;
+    }
+    let infomask = infomask::XMIN_FROZEN | infomask::XMAX_INVALID;
+    let first = ItemPointer {
+        block: BlockNumber(0),
+        offset: OffsetNumber(1),
+    };
+    let words = |xmin: TransactionId,
+                 xmax: TransactionId,
+                 cid,
+                 ctid: ItemPointer,
+                 mask,
+                 mask2,
+                 hoff| {
+        format!(
+            "xmin {xmin}, xmax {xmax}, cid {cid}, ctid {ctid}, infomask {mask:#06x}, infomask2 {mask2:#06x}, hoff {hoff}"
+        )
+    };
+    let have = words(
+        tuple.xmin(),
+        tuple.xmax(),
+        tuple.cid(),
+        tuple.ctid(),
+        tuple.infomask(),
+        tuple.infomask2(),
+        tuple.hoff(),
+    );
+    let expect = words(
+        TransactionId::FROZEN,
+        TransactionId::INVALID,
+        0,
+        first,
+        infomask,
+        COLUMNS,
+        fmt.maxalign(HEAP_TUPLE_HEADER_BYTES),
+    );
+    (have != expect).then_some((have, expect))
 }
 
 impl PageCheck for SequenceCheck {
@@ -71,7 +121,24 @@ impl PageCheck for SequenceCheck {
                 "1".into(),
             );
         }
-        let row = tuple(page)
+        // The magic is an int; PageInit made what fills the special space up with zeros.
+        let rest = page.special_bytes().get(4..).unwrap_or_default();
+        if rest.iter().any(|b| *b != 0) {
+            return hold(
+                "something follows the sequence's magic number",
+                "a byte that is not zero".into(),
+                "zeros up to the end of the page".into(),
+            );
+        }
+        let tuple = tuple(page);
+        if let Some((have, expect)) = tuple.as_ref().ok().and_then(|t| odd_header(t, self.fmt)) {
+            return hold(
+                "no server gives a sequence's tuple such a header",
+                have,
+                expect,
+            );
+        }
+        let row = tuple
             .map_err(|e| e.to_string())
             .and_then(|t| Sequence::decode(t.data(), self.fmt).map_err(|e| e.to_string()));
         match row {
@@ -87,6 +154,11 @@ impl PageCheck for SequenceCheck {
                     "0 or 1".into(),
                 );
             }
+            Ok(row) if row.log_cnt < 0 => hold(
+                "the sequence's row is impossible",
+                format!("log_cnt {}", row.log_cnt),
+                "0 or more".into(),
+            ),
             Ok(row) => {
                 // ALTER SEQUENCE, setval and nextval all keep the value within (`init_params`).
                 if let Some((min, max)) = self.bounds
