@@ -272,6 +272,17 @@ pub static PAGE_LSN_BEYOND_WAL: Problem = Problem {
     source: "XLogFlush, access/transam/xlog.c; FlushBuffer, storage/buffer/bufmgr.c; 9.6-19",
 };
 
+/// `page.lsn-invalid`.
+pub static PAGE_LSN_INVALID: Problem = Problem {
+    name: "page.lsn-invalid",
+    severity: Severity::Error,
+    meaning: "The page's LSN, the end of the last record of the write-ahead log that changed it, is where no record can end: the page's header was altered.",
+    checked: "After a clean stop, the LSNs of the pages of permanent relations' main forks: a multiple of the machine's alignment, or 1, which GiST gives to pages that are built without the log.",
+    innocent: "An index of an extension's access method may number its pages otherwise.",
+    advice: "Where checksums are on, a server or its memory wrote the page so. The rest of the page may be sound; restore it from a backup, or rebuild the relation.",
+    source: "XLogBytePosToEndRecPtr, access/transam/xlog.c; GistBuildLSN, access/gist.h; 9.6-19",
+};
+
 /// `page.partial`.
 pub static PAGE_PARTIAL: Problem = Problem {
     name: "page.partial",
@@ -1121,6 +1132,7 @@ pub static ALL: &[&Problem] = &[
     &PAGE_MISPLACED,
     &PAGE_STALE,
     &PAGE_LSN_BEYOND_WAL,
+    &PAGE_LSN_INVALID,
     &PAGE_PARTIAL,
     &RELATION_MAIN_FORK_MISSING,
     &RELATION_INIT_FORK_MISSING,

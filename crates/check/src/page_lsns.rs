@@ -10,6 +10,11 @@
 //! because a page is written only after the log is flushed up to its LSN (`FlushBuffer`,
 //! `storage/buffer/bufmgr.c`). Whose record ends at an odd LSN is not asked there.
 //!
+//! Records are padded to the machine's alignment, and so are the headers of the log's pages: where a record ends is a
+//! multiple of it (`XLogBytePosToEndRecPtr`, `access/transam/xlog.c`). GiST gives a page that is built without the log
+//! the LSN 1 (`GistBuildLSN`, `access/gist.h`). Numbers counted one by one in place of LSNs are those of unlogged
+//! and temporary relations (`GetFakeLSNForUnloggedRel`), which are not asked here.
+//!
 //! Pages are looked at while they are scanned; what is odd is kept, little of each relation, and judged
 //! once the log has been asked whose record ends at the odd LSNs.
 
@@ -128,6 +133,10 @@ impl PageLsns {
             }
             return true;
         }
+        if self.settled && is_crooked(lsn, cx) {
+            self.keep(at, locator, page.block(), lsn, None);
+            return true;
+        }
         match self.log.stamp(address(locator, page.block()), lsn) {
             Stamp::Fits => true,
             Stamp::Strange if !self.settled => true,
@@ -174,12 +183,13 @@ impl PageLsns {
     }
 
     /// Asks whose records end at the odd LSNs.
-    pub fn ask(&self, questions: &mut Questions) {
+    pub fn ask(&self, cx: &Cx<'_>, questions: &mut Questions) {
         if !self.settled {
             return;
         }
         for odd in lock(&self.odd).values() {
-            odd.first.values().for_each(|p| questions.page_lsn(p.lsn));
+            let pages = odd.first.values().filter(|p| !is_crooked(p.lsn, cx));
+            pages.for_each(|p| questions.page_lsn(p.lsn));
         }
     }
 
@@ -246,6 +256,15 @@ impl OddPage {
         block: BlockNumber,
         evidence: &WalEvidence,
     ) -> Option<Finding> {
+        if is_crooked(self.lsn, cx) {
+            let finding = Finding::new(
+                &codes::PAGE_LSN_INVALID,
+                self.at,
+                "the page's LSN is where no record can end",
+            );
+            let expect = format!("a multiple of {}", cx.fmt.max_align);
+            return Some(finding.values(self.lsn, expect));
+        }
         if let LsnVerdict::Contradicts { record, blocks } =
             evidence.page_lsn(address(locator, block), self.lsn)
             && let Some(other) = blocks.first()
@@ -273,6 +292,15 @@ impl OddPage {
         );
         Some(finding.values(self.lsn, expect))
     }
+}
+
+/// `GistBuildLSN` (`access/gist.h`, 12+).
+const GIST_BUILD: Lsn = Lsn(1);
+
+/// Whether no record ends there.
+fn is_crooked(lsn: Lsn, cx: &Cx<'_>) -> bool {
+    let align = u64::from(cx.fmt.max_align.max(1));
+    lsn != GIST_BUILD && !lsn.0.is_multiple_of(align)
 }
 
 /// Whether replay writes a block anew, or drops it.

@@ -104,7 +104,7 @@ impl Suspicions {
                 }
             }
         }
-        self.lsns.ask(&mut questions);
+        self.lsns.ask(cx, &mut questions);
         let held = cx.sink.take_held();
         after_the_fact::ask(&held, &mut questions);
         let evidence = control.map_or_else(WalEvidence::default, |control| {
