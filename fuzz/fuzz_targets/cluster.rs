@@ -10,6 +10,7 @@ use pgfsck_check::context::Level;
 use pgfsck_check::sink::Silent;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::relmap::RelMap;
+use pgfsck_format::replorigin::OriginCheckpoint;
 use pgfsck_format::replslot::ReplicationSlot;
 use pgfsck_format::twophase::TwoPhaseState;
 use pgfsck_format::{ByteOrder, ClusterFormat};
@@ -146,6 +147,7 @@ fn seal_file(name: &str, content: &mut [u8]) {
             }
             "pg_twophase" => TwoPhaseState::decode(bytes, fmt).ok()?.crc,
             "pg_replslot" => ReplicationSlot::decode(bytes, fmt).ok()?.crc,
+            "pg_logical" => OriginCheckpoint::decode(bytes, fmt).ok()?.crc,
             _ => return None,
         };
         Some((crc.stored, crc.computed))

@@ -6,6 +6,7 @@ use pgfsck_format::backup_label::BackupLabel;
 use pgfsck_format::control::CheckPoint;
 use pgfsck_format::pg_version::PgVersion;
 use pgfsck_format::postmaster_pid::PostmasterPid;
+use pgfsck_format::replorigin::OriginCheckpoint;
 use pgfsck_format::replslot::ReplicationSlot;
 use pgfsck_format::twophase::TwoPhaseState;
 use pgfsck_format::wal::history;
@@ -28,9 +29,10 @@ fuzz_mutator!(
             size - HEAD,
             max_size - HEAD,
             |bytes| {
-                let crc = match kind % 8 {
+                let crc = match kind % 9 {
                     5 => TwoPhaseState::decode(bytes, fmt).ok()?.crc,
                     6 => ReplicationSlot::decode(bytes, fmt).ok()?.crc,
+                    8 => OriginCheckpoint::decode(bytes, fmt).ok()?.crc,
                     _ => return None,
                 };
                 Some((crc.stored, crc.computed))
@@ -46,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((kind, bytes)) = rest.split_first() else {
         return;
     };
-    let _ = match kind % 8 {
+    let _ = match kind % 9 {
         0 => BackupLabel::parse(bytes).is_ok(),
         1 => tablespace_map::parse(bytes).is_ok(),
         2 => PostmasterPid::parse(bytes).is_ok(),
@@ -54,6 +56,7 @@ fuzz_target!(|data: &[u8]| {
         4 => PgVersion::parse(bytes).is_ok(),
         5 => TwoPhaseState::decode(bytes, fmt).is_ok_and(|s| s.is_sound(bytes.len() as u64)),
         6 => ReplicationSlot::decode(bytes, fmt).is_ok_and(|s| s.is_sound(bytes.len() as u64)),
+        8 => OriginCheckpoint::decode(bytes, fmt).is_ok_and(|s| s.is_sound()),
         _ => {
             CheckPoint::decode(bytes, 0, fmt).is_ok()
                 | sequence::Sequence::decode(bytes, fmt).is_ok()

@@ -10,7 +10,7 @@ use crate::suspicions::Suspicions;
 use crate::tablespaces::{self, Directories};
 use crate::transactions::{Contradictions, Inserters, Next};
 use crate::versions::{self, Witness};
-use crate::{manifest_wal, slots, slru, top, twophase, wal};
+use crate::{manifest_wal, origins, slots, slru, top, twophase, wal};
 use pgfsck_catalog::{ClusterCatalog, MultiXactEnd};
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::{Lsn, MultiXactId, MultiXactOffset, Oid, TransactionId};
@@ -42,6 +42,7 @@ impl Examination<'_> {
         top::check(cx);
         let prepared = twophase::check(cx);
         slots::check(cx);
+        origins::check(cx);
         let log = self
             .control
             .map_or_else(wal::Log::default, |control| wal::check(cx, control));

@@ -657,6 +657,17 @@ pub static SLOT_INVALID: Problem = Problem {
     source: "RestoreSlotFromDisk, replication/slot.c; 9.6-19",
 };
 
+/// `origin.invalid`.
+pub static ORIGIN_INVALID: Problem = Problem {
+    name: "origin.invalid",
+    severity: Severity::Error,
+    meaning: "The file that says how far replication from each origin had come cannot be believed. The server does not start with it (\"replication checkpoint has wrong magic\", \"could not read file\", \"replication slot checkpoint has wrong checksum\").",
+    checked: "Magic, size and CRC-32C of pg_logical/replorigin_checkpoint; each origin is in it once, and none with the number 0.",
+    innocent: "None in a directory that was cleanly stopped; in a copy of a running server the file may be half-written. That it is not there is no fault: a server without replication slots writes none.",
+    advice: "Restore the file from the same backup. Without it the server starts, and subscriptions apply again what they have applied already: set their origins with pg_replication_origin_advance before.",
+    source: "CheckPointReplicationOrigin and StartupReplicationOrigin, replication/logical/origin.c; 9.6-19",
+};
+
 /// `tablespace.link-broken`.
 pub static TABLESPACE_LINK_BROKEN: Problem = Problem {
     name: "tablespace.link-broken",
@@ -1167,6 +1178,7 @@ pub static ALL: &[&Problem] = &[
     &DATABASE_INVALID,
     &TWOPHASE_INVALID,
     &SLOT_INVALID,
+    &ORIGIN_INVALID,
     &TABLESPACE_LINK_BROKEN,
     &TABLESPACE_ORPHAN,
     &TABLESPACE_FOREIGN,

@@ -40,6 +40,7 @@ mod manifest;
 mod manifest_wal;
 mod maps;
 mod multixacts;
+mod origins;
 mod orphans;
 mod page_lsns;
 mod presume;

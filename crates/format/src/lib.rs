@@ -43,6 +43,7 @@ pub mod pglz;
 pub mod postmaster_pid;
 mod raw;
 pub mod relmap;
+pub mod replorigin;
 pub mod replslot;
 pub mod sequence;
 pub mod slru;

@@ -1,4 +1,4 @@
-//! State files of real prepared transactions and replication slots.
+//! State files of real prepared transactions, replication slots and replication origins.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use pgfsck_format::control::ControlFile;
+use pgfsck_format::replorigin::{OriginCheckpoint, OriginProgress};
 use pgfsck_format::replslot::{Persistency, ReplicationSlot};
 use pgfsck_format::twophase::{TwoPhaseFileName, TwoPhaseState};
 use pgfsck_format::{ClusterFormat, Lsn, Major, Oid, TransactionId};
@@ -103,6 +104,29 @@ fn a_slot_of_9_6() {
     );
 }
 
+#[test]
+fn the_progress_of_an_origin_of_9_6() {
+    let bytes = data("state/pg96.replorigin_checkpoint");
+    let fmt = format(Major::V9_6);
+    let state = OriginCheckpoint::decode(&bytes, fmt).unwrap();
+    assert!(state.is_sound());
+    let feed = OriginProgress {
+        origin: 1,
+        remote_lsn: Lsn(0x12_3456),
+    };
+    assert_eq!(state.origins, [feed]);
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x40;
+        let state = OriginCheckpoint::decode(&damaged, fmt).unwrap();
+        assert!(!state.is_sound(), "byte {at}");
+    }
+    for len in 0..bytes.len() {
+        let state = OriginCheckpoint::decode(&bytes[..len], fmt);
+        assert!(state.map_or(true, |s| !s.is_sound()), "{len} bytes");
+    }
+}
+
 /// `ReplicationSlotPersistentData` of every major fits the length that its files have.
 #[test]
 fn slots_fit_the_lengths_of_their_majors() {
@@ -145,5 +169,6 @@ proptest! {
         fmt.max_align = if i386 { 4 } else { 8 };
         let _ = TwoPhaseState::decode(&bytes, fmt);
         let _ = ReplicationSlot::decode(&bytes, fmt);
+        let _ = OriginCheckpoint::decode(&bytes, fmt);
     }
 }

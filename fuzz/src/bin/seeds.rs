@@ -69,8 +69,9 @@ fn main() -> Outcome {
             Some("pg_control") => seed("control", &name, &content)?,
             Some("map") => seed("relmap", &name, &content)?,
             Some("backup_label") => small(&seed, &name, 0, &content)?,
-            // A slot's file, or a prepared transaction's: tried as both.
+            // A slot's file, a prepared transaction's, or that of replication origins: tried as all.
             _ => {
+                small(&seed, &format!("{name}-8"), 8, &content)?;
                 small(&seed, &format!("{name}-5"), 5, &content)?;
                 small(&seed, &format!("{name}-6"), 6, &content)?;
             }
