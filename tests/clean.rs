@@ -144,6 +144,44 @@ fn wal_segments_of_other_sizes() {
     }
 }
 
+/// TRUNCATE does not build anew what an interrupted REINDEX CONCURRENTLY left of a TOAST table's index.
+#[test]
+fn an_invalid_index_of_a_toast_table_is_not_held_against_it() {
+    for major in ["12", "17"] {
+        let dir = new_dir("interrupted-");
+        let mut cluster = Server::get(major)
+            .expect("a server")
+            .init(dir.path().join("data"), &InitOptions::default())
+            .expect("initdb");
+        cluster.start().expect("a start");
+        let mut client = cluster.client("postgres").expect("a session");
+        let mut run = |sql: &str| client.batch_execute(sql);
+        run(
+            "CREATE TABLE t (v text); ALTER TABLE t ALTER v SET STORAGE EXTERNAL; \
+             INSERT INTO t SELECT repeat(i::text, 9000) FROM generate_series(100, 150) i",
+        )
+        .expect("SQL");
+        let mut older = cluster.client("postgres").expect("a session");
+        older
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+            .expect("a snapshot");
+        run("SET lock_timeout = '200ms'").expect("SQL");
+        run("REINDEX TABLE CONCURRENTLY t").expect_err("it waits for the older snapshot");
+        older.batch_execute("COMMIT").expect("SQL");
+        run("TRUNCATE t").expect("SQL");
+        let left = "SELECT count(*) FROM pg_index WHERE indisready AND NOT indisvalid \
+                    AND pg_relation_size(indexrelid) > 8192";
+        let left = client.query_one(left, &[]).expect("SQL").get::<_, i64>(0);
+        assert_eq!(left, 1, "{major}");
+        drop((client, older));
+        let stopped = stopped_from(cluster, Stop::Fast);
+        for level in ["structure", "deep"] {
+            let result = audit_with(&stopped.data, &["--level", level]);
+            result.assert_clean(&format!("an invalid index of TOAST, {major}, {level}"));
+        }
+    }
+}
+
 /// Neither errors nor warnings, a word that recovery is due, and exit code 0.
 #[track_caller]
 fn assert_unaccused(data: &Path, what: &str) {

@@ -15,7 +15,7 @@ use crate::proof::Fact;
 use crate::relations::{DatabasePass, Target};
 use crate::scan::{ForkFiles, HeaderOnly, scan};
 use crate::structure::NOT_SETTLED;
-use pgfsck_catalog::Relation;
+use pgfsck_catalog::{RelKind, Relation};
 use pgfsck_format::access::AccessMethod;
 use pgfsck_format::{BlockNumber, ForkNumber};
 use std::sync::Arc;
@@ -123,14 +123,18 @@ impl<'a> DatabasePass<'a> {
         Some(keys)
     }
 
-    /// Whether an index must agree with its table: it is kept up by inserts, and is logged.
+    /// Whether an index must agree with its table: it is kept up by inserts, is logged, and is built anew when its table
+    /// is. TRUNCATE, CLUSTER and VACUUM FULL pass over what an interrupted REINDEX CONCURRENTLY left of a TOAST
+    /// table's index (`reindex_relation`, `catalog/index.c`): its entries are those of the former table.
     pub(crate) fn is_judged(&self, relation: &Relation, am: AccessMethod) -> bool {
-        let ready = self
+        let table = self.catalog.relation(relation.index_of);
+        let of_toast = table.is_none_or(|t| t.kind == RelKind::Toast);
+        let kept = self
             .catalog
             .index(relation.oid)
-            .is_some_and(|i| i.is_ready() && i.is_live());
+            .is_some_and(|i| i.is_ready() && i.is_live() && (i.is_valid() || !of_toast));
         let logged = am != AccessMethod::Hash || self.cx.fmt.version().hash_index_logged;
-        ready && logged && relation.trust.is_proven()
+        kept && logged && relation.trust.is_proven()
     }
 
     /// What an index's scan has shown.
