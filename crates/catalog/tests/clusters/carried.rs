@@ -2,9 +2,9 @@
 //! blocks with small segments, 19.
 
 use crate::common::{open, open_carried};
-use pgfsck_catalog::{RowFate, RowTrust};
+use pgfsck_catalog::{Attribute, RowFate, RowTrust};
 use pgfsck_fixtures::{expected, expected_relations, sample, sample_relations};
-use pgfsck_format::TransactionId;
+use pgfsck_format::{Oid, TransactionId};
 
 fn equal(name: &str) {
     let opened = open_carried(name);
@@ -43,6 +43,38 @@ fn of_the_sample() {
         &sample_relations().unwrap(),
         &["template0".into()],
     );
+}
+
+/// Where the columns of all tables do not fit, those of the system catalogs are there, and no table has a part of its own.
+#[test]
+fn columns_beyond_their_room_are_left_out_as_a_whole() {
+    let opened = open_carried("x86_pg19");
+    let volume = &opened.volume;
+    let mut users = 0;
+    for database in &opened.catalog.databases {
+        let relations = opened.catalog.load_database(volume, database);
+        let within = |room| {
+            let catalog = &opened.catalog;
+            catalog.load_attributes_within(volume, database, &relations, room)
+        };
+        let (all, cut) = (within(usize::MAX), within(10_000));
+        assert!(!all.is_cut && cut.is_cut);
+        assert!(cut.memory_bytes() < all.memory_bytes() || all.len() == cut.len());
+        for relation in &relations.relations {
+            if relation.oid < Oid::FIRST_NORMAL {
+                let number = |list: &[Attribute]| -> Vec<_> {
+                    list.iter().map(|a| (a.attnum, a.typid, a.len)).collect()
+                };
+                assert_eq!(number(cut.of(relation.oid)), number(all.of(relation.oid)));
+            } else {
+                users += 1;
+                assert!(all.all_of(relation).is_some(), "{}", relation.oid);
+                assert!(cut.of(relation.oid).is_empty(), "{}", relation.oid);
+                assert_eq!(cut.all_of(relation).is_some(), relation.natts == 0);
+            }
+        }
+    }
+    assert!(users > 20, "{users}");
 }
 
 /// What pg_database says besides names.
