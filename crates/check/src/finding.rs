@@ -33,6 +33,13 @@ impl Severity {
     pub fn proven(proven: bool) -> Self {
         if proven { Self::Error } else { Self::Note }
     }
+
+    /// How bad it is that a file which a server writes anew now and then is damaged: an error after a clean stop; a
+    /// copy of a running server may have half of it.
+    #[must_use]
+    pub fn of_damaged_state(settled: bool) -> Self {
+        if settled { Self::Error } else { Self::Warning }
+    }
 }
 
 /// A database as findings name it.

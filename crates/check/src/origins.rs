@@ -48,11 +48,7 @@ pub fn check(cx: &Cx<'_>) {
             )
         }
     };
-    let severity = if cx.standing().is_settled() {
-        Severity::Error
-    } else {
-        Severity::Warning
-    };
+    let severity = Severity::of_damaged_state(cx.standing().is_settled());
     let message = "the progress of replication origins is damaged";
     let finding = Finding::new(&codes::ORIGIN_INVALID, place, message);
     cx.sink

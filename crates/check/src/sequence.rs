@@ -50,42 +50,33 @@ fn odd_header(tuple: &HeapTupleHeader<'_>, fmt: ClusterFormat) -> Option<(String
     if fmt.version().sequence_row_has_parameters {
         return None;
     }
-    let infomask = infomask::XMIN_FROZEN | infomask::XMAX_INVALID;
     let first = ItemPointer {
         block: BlockNumber(0),
         offset: OffsetNumber(1),
     };
-    let words = |xmin: TransactionId,
-                 xmax: TransactionId,
-                 cid,
-                 ctid: ItemPointer,
-                 mask,
-                 mask2,
-                 hoff| {
+    let have = (
+        (tuple.xmin(), tuple.xmax(), tuple.cid(), tuple.ctid()),
+        (tuple.infomask(), tuple.infomask2(), tuple.hoff()),
+    );
+    let infomask = infomask::XMIN_FROZEN | infomask::XMAX_INVALID;
+    let hoff = fmt.maxalign(HEAP_TUPLE_HEADER_BYTES);
+    let expect = (
+        (TransactionId::FROZEN, TransactionId::INVALID, 0, first),
+        (infomask, COLUMNS, hoff),
+    );
+    let words = |((xmin, xmax, cid, ctid), (mask, mask2, hoff)): Header| {
         format!(
             "xmin {xmin}, xmax {xmax}, cid {cid}, ctid {ctid}, infomask {mask:#06x}, infomask2 {mask2:#06x}, hoff {hoff}"
         )
     };
-    let have = words(
-        tuple.xmin(),
-        tuple.xmax(),
-        tuple.cid(),
-        tuple.ctid(),
-        tuple.infomask(),
-        tuple.infomask2(),
-        tuple.hoff(),
-    );
-    let expect = words(
-        TransactionId::FROZEN,
-        TransactionId::INVALID,
-        0,
-        first,
-        infomask,
-        COLUMNS,
-        fmt.maxalign(HEAP_TUPLE_HEADER_BYTES),
-    );
-    (have != expect).then_some((have, expect))
+    (have != expect).then(|| (words(have), words(expect)))
 }
+
+/// Transactions, command and place; flags and where the data begins.
+type Header = (
+    (TransactionId, TransactionId, u32, ItemPointer),
+    (u16, u16, usize),
+);
 
 impl PageCheck for SequenceCheck {
     fn zero(&mut self, _block: BlockNumber) {

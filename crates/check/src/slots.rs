@@ -91,11 +91,7 @@ fn check_state(cx: &Cx<'_>, name: &str, path: VolPath, is_there: bool) {
 
 /// A state that the server refuses; in a copy of a running server it may be half-written.
 fn report(cx: &Cx<'_>, place: Place, have: String, expect: String) {
-    let severity = if cx.standing().is_settled() {
-        Severity::Error
-    } else {
-        Severity::Warning
-    };
+    let severity = Severity::of_damaged_state(cx.standing().is_settled());
     let message = "the state of a replication slot is damaged";
     let finding = Finding::new(&codes::SLOT_INVALID, place, message);
     cx.sink

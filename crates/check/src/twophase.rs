@@ -122,11 +122,7 @@ fn check_file(cx: &Cx<'_>, name: TwoPhaseFileName, path: VolPath) {
         Ok(_) => return,
     };
     let settled = cx.standing().is_settled();
-    let severity = if settled {
-        Severity::Error
-    } else {
-        Severity::Warning
-    };
+    let severity = Severity::of_damaged_state(settled);
     let finding = Finding::new(
         &codes::TWOPHASE_INVALID,
         place,
