@@ -498,10 +498,62 @@ mod tests {
         assert_eq!((t.natts(), t.hoff(), t.expected_hoff(fmt)), (3, 32, 32));
         assert_eq!(t.null_bitmap(), Some(&[5u8][..]));
         assert_eq!(t.oid(), Some(Oid(12345)));
-        assert_eq!(t.data(), [9, 9]);
+        assert_eq!((t.bytes(), t.data()), (&tuple[..], &[9, 9][..]));
         assert!(t.xmin_frozen() && t.xmin_committed() && !t.xmin_invalid());
         assert!(t.xmax_invalid() && !t.xmax_is_multi() && t.is_heap_only());
         assert!(HeapTupleHeader::new(&tuple[..22], fmt).is_err());
+    }
+
+    #[test]
+    fn only_both_hints_or_the_frozen_id_freeze() {
+        let fmt = format(Major::V17, ByteOrder::Little, 8, 8192);
+        let of = |xmin: u8, mask: u16| {
+            let mut tuple = [0u8; 24];
+            tuple[0] = xmin;
+            tuple[20..22].copy_from_slice(&mask.to_le_bytes());
+            let t = HeapTupleHeader::new(&tuple, fmt).unwrap();
+            (t.xmin_frozen(), t.xmin_invalid())
+        };
+        assert_eq!(of(42, 0), (false, false));
+        assert_eq!(of(42, infomask::XMIN_COMMITTED), (false, false));
+        assert_eq!(of(42, infomask::XMIN_INVALID), (false, true));
+        assert_eq!(of(42, infomask::XMIN_FROZEN), (true, false));
+        assert_eq!(of(2, 0), (true, false));
+    }
+
+    #[test]
+    fn an_oid_does_not_lie_in_the_header() {
+        let fmt = format(Major::V11, ByteOrder::Little, 8, 8192);
+        let of = |hoff: u8| {
+            let mut tuple = [0x11u8; 32];
+            tuple[20..22].copy_from_slice(&infomask::HAS_OID.to_le_bytes());
+            tuple[22] = hoff;
+            HeapTupleHeader::new(&tuple, fmt).unwrap().oid()
+        };
+        assert_eq!(of(26), None);
+        assert_eq!(of(27), Some(Oid(0x1111_1111)));
+        assert_eq!(of(33), None);
+    }
+
+    #[test]
+    fn columns_end_where_an_intact_tuple_ends() {
+        let fmt = format(Major::V17, ByteOrder::Little, 8, 8192);
+        let columns = [(4, 4), (-1, 4)].map(|(len, align)| AttributeShape { len, align });
+        let shape = TupleShape::new(columns.to_vec());
+        let mut tuple = [0u8; 32];
+        tuple[18] = 2; // attributes
+        tuple[22] = 24; // t_hoff
+        tuple[28] = 0x09; // three bytes with a short header
+        let measure = |tuple: &[u8]| {
+            let mut varlenas = 0;
+            let t = HeapTupleHeader::new(tuple, fmt).unwrap();
+            (t.measure(&shape, fmt, |_, _| varlenas += 1), varlenas)
+        };
+        assert_eq!(measure(&tuple), (Ok(32), 1));
+        assert_eq!(measure(&tuple[..31]).0.unwrap_err().attnum, 2);
+        tuple[20] = 1; // HEAP_HASNULL: neither the second attribute nor any other bit
+        tuple[23] = 0b01;
+        assert_eq!(measure(&tuple), (Ok(28), 0));
     }
 
     #[test]
