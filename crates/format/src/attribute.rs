@@ -546,6 +546,16 @@ mod tests {
     }
 
     #[test]
+    fn fixed_columns_have_a_place_of_their_own() {
+        let whole = TupleShape::new(vec![shape(1, 1), shape(4, 4), shape(-1, 4), shape(4, 4)]);
+        let data = [7, 0, 0, 0, 1, 2, 3, 4, 0x03, 0, 0, 0, 5, 6, 7, 8];
+        assert_eq!(whole.fixed_value(0, &data), Some(&data[..1]));
+        assert_eq!(whole.fixed_value(1, &data), Some(&data[4..8]));
+        assert_eq!(whole.fixed_value(1, &data[..7]), None);
+        assert_eq!((whole.fixed_offset(2), whole.fixed_offset(3)), (None, None));
+    }
+
+    #[test]
     fn letters_of_the_catalog() {
         let wide = format(Major::V17, ByteOrder::Little, 8, 8192);
         let narrow = format(Major::V17, ByteOrder::Little, 4, 8192);

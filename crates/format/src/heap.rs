@@ -563,6 +563,7 @@ mod tests {
             let mut tuple = [0u8; 24];
             tuple[20..22].copy_from_slice(&mask.to_be_bytes());
             let t = HeapTupleHeader::new(&tuple, fmt).unwrap();
+            assert_eq!(t.xmax_is_multi(), mask & infomask::XMAX_IS_MULTI != 0);
             (t.xmax_lock_only(), t.xmax_pre_93_multi())
         };
         assert_eq!(of(infomask::XMAX_LOCK_ONLY), (true, false));

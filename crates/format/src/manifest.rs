@@ -150,13 +150,12 @@ pub fn read(
     let top = top.and_then(|top| parser.end().map(|()| top));
     let (manifest, stored) = match top {
         Ok(top) => top,
-        Err(e) if e.is_io() => {
+        Err(e) => {
             return Err(lines
                 .failed
                 .take()
                 .map_or_else(|| ManifestError::Form(e.to_string()), ManifestError::Io));
         }
-        Err(e) => return Err(ManifestError::Form(e.to_string())),
     };
     if !lines.line.ends_with(b"\n") {
         return Err(ManifestError::Form("the last line does not end".to_owned()));

@@ -304,6 +304,16 @@ fn every_layout_reads_what_a_compiler_writes() {
                         "{major} {order:?} byte {at}"
                     );
                 }
+                // Nor when the alignment itself, before the format of floats, is gone: the other marks tell.
+                let float = match order {
+                    ByteOrder::Little => c.float_format.to_le_bytes(),
+                    ByteOrder::Big => c.float_format.to_be_bytes(),
+                };
+                let mut damaged = bytes.clone();
+                let at = damaged.windows(8).position(|w| w == float).unwrap();
+                damaged[at - 8..at].fill(0);
+                let file = ControlFile::decode(&damaged).unwrap();
+                assert_eq!(file.control.int64_align, align, "{major} {order:?}");
                 // The file may end with the structure.
                 let short = &bytes[..c.structure_bytes];
                 assert!(ControlFile::decode(short).unwrap().crc.matches());
@@ -472,6 +482,18 @@ fn impossible_values_are_named() {
     assert_eq!(
         v17(|c| c.check_point_copy.oldest_xid.0 = c.check_point_copy.next_xid.xid().0 + 1),
         ["checkPointCopy.oldestXid"]
+    );
+    assert_eq!(
+        v17(|c| c.check_point_copy.oldest_multi.0 = c.check_point_copy.next_multi.0 + 1),
+        ["checkPointCopy.oldestMulti"]
+    );
+    assert_eq!(
+        v17(|c| c.check_point_copy.oldest_active_xid.0 = 1),
+        ["checkPointCopy.oldestActiveXid"]
+    );
+    assert_eq!(
+        v17(|c| c.check_point_copy.oldest_active_xid.0 = c.check_point_copy.next_xid.xid().0 + 1),
+        ["checkPointCopy.oldestActiveXid"]
     );
     assert_eq!(
         v17(|c| c.check_point_copy.next_oid.0 = 0),

@@ -174,6 +174,31 @@ pub fn delete_xid(page: &Page<'_>) -> Option<FullTransactionId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layouts::Major;
+    use crate::page::tests::format;
+
+    #[test]
+    fn a_first_column_that_may_be_null_has_no_box() {
+        let fmt = format(Major::V17, ByteOrder::Little, 8, 8192);
+        let of = |bitmap: Option<u8>| {
+            let key = if bitmap.is_some() { 16 } else { 8 };
+            let mut bytes = vec![0u8; key + 32];
+            let info = bytes.len() as u16 | if bitmap.is_some() { 0x8000 } else { 0 };
+            bytes[6..8].copy_from_slice(&info.to_le_bytes());
+            bytes[8] = bitmap.unwrap_or_default();
+            for (at, number) in [4.0f64, 3.0, 2.0, 1.0].into_iter().enumerate() {
+                bytes[key + at * 8..][..8].copy_from_slice(&number.to_le_bytes());
+            }
+            let tuple = IndexTuple::new(&bytes, fmt).unwrap();
+            first_box(&tuple, fmt.order).map(|b| (b.high, b.low))
+        };
+        let whole = Some(([4.0, 3.0], [2.0, 1.0]));
+        assert_eq!(of(None), whole);
+        assert_eq!(of(Some(0b01)), whole);
+        assert_eq!(of(Some(0b11)), whole);
+        assert_eq!(of(Some(0b10)), None);
+        assert_eq!(of(Some(0)), None);
+    }
 
     #[test]
     fn a_box_holds_what_lies_within() {

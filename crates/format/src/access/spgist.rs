@@ -458,6 +458,47 @@ mod tests {
         }
     }
 
+    /// A leaf page of tuples with these states and next line pointers.
+    fn chains(tuples: &[(TupleState, u16)]) -> LeafChains {
+        let fmt = format(Major::V17, ByteOrder::Little, 8, 1024);
+        let mut bytes = vec![0u8; 1024];
+        let lower = 24 + 4 * tuples.len();
+        let upper = 1016 - 16 * tuples.len();
+        for (at, value) in [(12, lower), (14, upper), (16, 1016), (18, 1024 | 4)] {
+            bytes[at..at + 2].copy_from_slice(&u16::try_from(value).unwrap().to_le_bytes());
+        }
+        for (i, &(state, next)) in tuples.iter().enumerate() {
+            let at = upper + 16 * i;
+            let item = u32::try_from(at | 1 << 15 | 16 << 17).unwrap();
+            bytes[24 + 4 * i..][..4].copy_from_slice(&item.to_le_bytes());
+            let word = state as u32 | 16 << 2;
+            bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+            bytes[at + 4..at + 6].copy_from_slice(&next.to_le_bytes());
+        }
+        LeafChains::of_page(&Page::new(&bytes, BlockNumber(3), fmt).unwrap())
+    }
+
+    #[test]
+    fn chains_of_a_leaf_page() {
+        use TupleState::{Dead, Live, Placeholder};
+        let of = |tuples: &[(TupleState, u16)]| {
+            let chains = chains(tuples);
+            let heads: Vec<_> = chains.heads().map(|(n, live)| (n.0, live)).collect();
+            (heads, chains.broken().map(|n| n.0))
+        };
+        // 2, 1, 4 are a chain; 5 stands for one that is gone.
+        let sound = [(Live, 4), (Live, 1), (Placeholder, 0), (Live, 0), (Dead, 0)];
+        assert_eq!(of(&sound), (vec![(2, true), (5, false)], None));
+        assert_eq!(of(&[(Live, 2), (Dead, 0)]).1, Some(2));
+        assert_eq!(of(&[(Live, 3), (Live, 3), (Live, 0)]).1, Some(3));
+        assert_eq!(of(&[(Live, 0), (Live, 3), (Live, 2)]).1, Some(2));
+        // A dead tuple's next is none.
+        assert_eq!(
+            of(&[(Dead, 2), (Live, 0)]),
+            (vec![(1, false), (2, true)], None)
+        );
+    }
+
     #[test]
     fn a_redirect_of_either_order() {
         let le = [0x41, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 0, 0x2A, 0, 0, 0];

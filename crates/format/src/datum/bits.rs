@@ -107,6 +107,12 @@ mod tests {
         assert!(check_inet(&[2, 33, 127, 0, 0, 1]).is_err());
         assert!(check_inet(&[3, 128, 127, 0, 0, 1]).is_err());
         assert!(check_inet(&[9, 1, 127, 0, 0, 1]).is_err());
+        let of_version_6 = |mask: u8| {
+            let mut content = [0; 18];
+            (content[0], content[1], content[17]) = (3, mask, 1);
+            check_inet(&content)
+        };
+        assert!(of_version_6(128).is_ok() && of_version_6(129).is_err());
         assert!(check_inet(&[2]).is_err());
         let mut path = vec![0u8; 12 + 32];
         path[0] = 2;

@@ -287,6 +287,9 @@ mod tests {
         assert_eq!(of(Order::Float, &f(f64::NAN), &f(f64::INFINITY)), Greater);
         assert_eq!(of(Order::Float, &f(-f64::NAN), &f(f64::NAN)), Equal);
         assert_eq!(of(Order::Float, &f(f64::NEG_INFINITY), &f(f64::NAN)), Less);
+        let f = |x: f32| x.to_le_bytes();
+        assert_eq!(of(Order::Float, &f(-1.5), &f(1.25)), Less);
+        assert_eq!(Order::Float.compare_bytes(&[0; 2], &[0; 2], LE), None);
     }
 
     #[test]
