@@ -204,6 +204,11 @@ mod tests {
         assert!(Charset::EucKr.check(b"\xB0\x41").is_err());
         assert!(Charset::EucTw.check(b"\x8E\xA2\xA1\xA1\xC4\xE3").is_ok());
         assert!(Charset::EucTw.check(b"\x8F\xA1\xA1").is_err());
+        for set in [Charset::EucJp, Charset::EucKr, Charset::EucTw] {
+            assert!(set.check(b"\xC4\xE3\x41").is_ok());
+            assert_eq!(set.check(b"\x41\xC4\x20").unwrap_err().have, 1);
+            assert!(set.check(b"\xC4").is_err());
+        }
         assert_eq!(Charset::of(8), Charset::AnyByte);
     }
 
