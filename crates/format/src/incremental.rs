@@ -72,7 +72,7 @@ impl IncrementalFile {
     /// Decodes the head, as long as [`IncrementalFile::head_bytes`] says.
     ///
     /// # Errors
-    /// As there; [`DecodeError::Limit`] also for a block number beyond the segment.
+    /// As there; [`DecodeError::Limit`] also for a block number, or a `truncation_block_length`, beyond the segment.
     pub fn decode(
         head: &[u8],
         order: ByteOrder,
@@ -81,7 +81,16 @@ impl IncrementalFile {
     ) -> Result<Self, DecodeError> {
         let bytes = Self::head_bytes(head, order, segment_blocks)?;
         let reader = Reader::new(head, 0, order);
-        let mut blocks = Vec::with_capacity((bytes - HEADER_BYTES) / 4);
+        let truncation_blocks = reader.u32("truncation_block_length", 8)?;
+        if truncation_blocks > segment_blocks {
+            return Err(DecodeError::Limit {
+                what: "truncation_block_length",
+                offset: 8,
+                have: truncation_blocks.into(),
+                limit: segment_blocks.into(),
+            });
+        }
+        let mut blocks = Vec::with_capacity(bytes.min(head.len()) / 4);
         for at in (HEADER_BYTES..bytes).step_by(4) {
             let block = reader.u32("block number", at)?;
             if block >= segment_blocks {
@@ -103,7 +112,7 @@ impl IncrementalFile {
                 .unwrap_or(bytes)
         };
         Ok(Self {
-            truncation_blocks: reader.u32("truncation_block_length", 8)?,
+            truncation_blocks,
             blocks,
             data_at,
         })
@@ -136,5 +145,17 @@ mod tests {
         let empty = [MAGIC.to_le_bytes(), [0; 4], 9_u32.to_le_bytes()].concat();
         let file = IncrementalFile::decode(&empty, ByteOrder::Little, 8192, 131_072).unwrap();
         assert_eq!((file.segment_blocks(), file.data_at), (9, 12));
+        assert!(IncrementalFile::decode(&empty, ByteOrder::Little, 8192, 9).is_ok());
+        assert!(IncrementalFile::decode(&empty, ByteOrder::Little, 8192, 8).is_err());
+    }
+
+    /// The count of blocks costs no memory before the blocks are there.
+    #[test]
+    fn a_head_that_says_more_than_it_has() {
+        let head = [MAGIC, u32::MAX, 0].map(u32::to_le_bytes).concat();
+        assert!(matches!(
+            IncrementalFile::decode(&head, ByteOrder::Little, 8192, u32::MAX),
+            Err(DecodeError::Short { .. })
+        ));
     }
 }

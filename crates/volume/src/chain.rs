@@ -7,7 +7,9 @@
 use crate::{Defect, Entry, EntryKind, Extent, File, ReadAt, VolPath, Volume, VolumeError};
 use pgfsck_format::ClusterFormat;
 use pgfsck_format::incremental::{HEADER_BYTES, IncrementalFile, PREFIX};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
@@ -35,6 +37,9 @@ fn incremental(path: &VolPath) -> VolPath {
     dir.join(whole)
 }
 
+/// The most blocks that are looked for in one incremental file: those of a segment of 32 GiB, where servers have 1 GiB.
+const MAX_CHANGED_BLOCKS: usize = 4 << 20;
+
 /// The head of an incremental file.
 fn head(file: &File, fmt: ClusterFormat) -> Result<IncrementalFile, VolumeError> {
     let bad = |e: pgfsck_format::DecodeError| VolumeError::Chain(e.to_string());
@@ -42,6 +47,10 @@ fn head(file: &File, fmt: ClusterFormat) -> Result<IncrementalFile, VolumeError>
     let got = file.read_at(&mut start, 0)?;
     let start = start.get(..got).unwrap_or_default();
     let bytes = IncrementalFile::head_bytes(start, fmt.order, fmt.segment_blocks).map_err(bad)?;
+    if bytes > HEADER_BYTES + 4 * MAX_CHANGED_BLOCKS {
+        let most = format!("more than {MAX_CHANGED_BLOCKS} changed blocks in one file");
+        return Err(VolumeError::Chain(most));
+    }
     let mut head = vec![0; bytes];
     let got = file.read_at(&mut head, 0)?;
     head.truncate(got);
@@ -78,100 +87,127 @@ impl Chain {
     /// Where the blocks of a segment are; `None` if the newest backup has it whole, or not at all.
     fn sources(&self, path: &VolPath) -> Result<Option<Sources>, VolumeError> {
         let part = incremental(path);
-        let block_bytes = u64::from(self.fmt.block_size);
-        // By block of the segment: which source, and where in it.
-        let mut places: Vec<Option<(usize, u64)>> = Vec::new();
-        let mut sources: Vec<(usize, Arc<dyn ReadAt>)> = Vec::new();
+        let block_bytes = u64::from(self.fmt.block_size).max(1);
+        let mut joined = Joined::new(block_bytes);
         let mut modified = None;
         for (number, link) in self.links.iter().enumerate() {
-            let (file, head) = match link.open(&part) {
-                Ok(file) => {
-                    let head = head(&file, self.fmt)?;
-                    (file, Some(head))
-                }
+            let file = match link.open(&part) {
+                Ok(file) => file,
                 Err(VolumeError::NotFound) if number == 0 => return Ok(None),
-                Err(VolumeError::NotFound) => match link.open(path) {
-                    Ok(file) => (file, None),
-                    Err(VolumeError::NotFound) => {
-                        return Err(VolumeError::Chain(format!(
+                Err(VolumeError::NotFound) => {
+                    let whole = link.open(path).map_err(|e| match e {
+                        VolumeError::NotFound => VolumeError::Chain(format!(
                             "\"{}\" has neither the file nor its changed blocks",
                             link.display_path()
-                        )));
-                    }
-                    Err(e) => return Err(e),
-                },
+                        )),
+                        e => e,
+                    })?;
+                    return Ok(Some(joined.with_whole(number, whole, modified)));
+                }
                 Err(e) => return Err(e),
             };
+            let head = head(&file, self.fmt)?;
             if number == 0 {
                 modified = file.modified();
-                let blocks = head.as_ref().map_or(0, IncrementalFile::segment_blocks);
-                places = vec![None; blocks as usize];
+                joined.blocks = head.segment_blocks().into();
             }
-            let source = sources.len();
-            let whole_blocks = file.len() / block_bytes.max(1);
-            let mut take = |block: u64, at: u64| {
-                let place = usize::try_from(block).ok().and_then(|b| places.get_mut(b));
-                if let Some(place @ None) = place {
-                    *place = Some((source, at));
-                }
-            };
-            match &head {
-                Some(head) => {
-                    for (i, block) in (0_u64..).zip(&head.blocks) {
-                        take((*block).into(), head.data_at + i * block_bytes);
-                    }
-                }
-                None => (0..whole_blocks).for_each(|block| take(block, block * block_bytes)),
-            }
-            let is_whole = head.is_none();
-            sources.push((number, Arc::new(file)));
-            if is_whole {
-                break;
-            }
-            if number + 1 == self.links.len() {
-                return Err(VolumeError::Chain(
-                    "no backup of the chain has the whole file".to_owned(),
-                ));
-            }
+            joined.changed(number, file, &head);
         }
-        Ok(Some(Sources {
-            extents: join(&places, &sources, block_bytes),
-            bytes: places.len() as u64 * block_bytes,
-            modified,
-        }))
+        Err(VolumeError::Chain(
+            "no backup of the chain has the whole file".to_owned(),
+        ))
     }
 }
 
-/// Joins neighbouring blocks that are neighbours in their source too. A block that no backup has is zeros.
-fn join(
-    places: &[Option<(usize, u64)>],
-    sources: &[(usize, Arc<dyn ReadAt>)],
+/// A segment as it is put together. Its memory follows from the blocks that the incremental files have.
+struct Joined {
     block_bytes: u64,
-) -> Vec<(Extent, usize)> {
-    let mut out: Vec<(Extent, usize)> = Vec::new();
-    let mut before: Option<Option<(usize, u64)>> = None;
-    for (block, place) in (0_u64..).zip(places) {
-        let goes_on = match (before, place) {
-            (Some(None), None) => true,
-            (Some(Some((s, at))), Some((t, next))) => s == *t && at + block_bytes == *next,
-            _ => false,
-        };
-        match out.last_mut() {
-            Some((extent, _)) if goes_on => extent.bytes += block_bytes,
-            _ => {
-                let source = place.and_then(|(s, at)| Some((sources.get(s)?, at)));
-                let link = source.map_or(0, |((link, _), _)| *link);
-                let extent = Extent {
-                    at: block * block_bytes,
-                    bytes: block_bytes,
-                    source: source.map(|((_, file), at)| (file.clone(), at)),
-                };
-                out.push((extent, link));
+    /// The length of the segment.
+    blocks: u64,
+    /// The files, with the link that each is of.
+    sources: Vec<(usize, Arc<dyn ReadAt>)>,
+    /// The blocks that incremental files have: which of the sources, and where in it.
+    changed: BTreeMap<u64, (usize, u64)>,
+    /// What is put together so far, and where in its source, if it has one, the last piece ends.
+    extents: Vec<(Extent, usize)>,
+    end: Option<(usize, u64)>,
+}
+
+impl Joined {
+    fn new(block_bytes: u64) -> Self {
+        Self {
+            block_bytes,
+            blocks: 0,
+            sources: Vec::new(),
+            changed: BTreeMap::new(),
+            extents: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// Takes the blocks of an incremental file that no newer one has.
+    fn changed(&mut self, link: usize, file: File, head: &IncrementalFile) {
+        let source = self.sources.len();
+        for (i, &block) in (0_u64..).zip(&head.blocks) {
+            let block = u64::from(block);
+            if block < self.blocks {
+                let at = head.data_at + i * self.block_bytes;
+                self.changed.entry(block).or_insert((source, at));
             }
         }
-        before = Some(*place);
+        self.sources.push((link, Arc::new(file)));
     }
-    out
+
+    /// Takes all other blocks of the file that the chain begins with. A block that it does not have is zeros.
+    fn with_whole(
+        mut self,
+        link: usize,
+        file: File,
+        modified: Option<std::time::SystemTime>,
+    ) -> Sources {
+        let (whole, has) = (self.sources.len(), file.len() / self.block_bytes);
+        self.sources.push((link, Arc::new(file)));
+        let mut done = 0;
+        let changed = std::mem::take(&mut self.changed);
+        let end = [(self.blocks, None)];
+        for (block, place) in changed.into_iter().map(|(b, p)| (b, Some(p))).chain(end) {
+            let there = block.min(has).max(done);
+            self.push(done..there, Some((whole, done * self.block_bytes)));
+            self.push(there..block, None);
+            if place.is_some() {
+                self.push(block..block + 1, place);
+            }
+            done = block + 1;
+        }
+        Sources {
+            extents: self.extents,
+            bytes: self.blocks * self.block_bytes,
+            modified,
+        }
+    }
+
+    /// Puts the next blocks behind the others: to the last piece, where they are its neighbours in their source too.
+    fn push(&mut self, blocks: Range<u64>, place: Option<(usize, u64)>) {
+        let bytes = blocks.end.saturating_sub(blocks.start) * self.block_bytes;
+        if bytes == 0 {
+            return;
+        }
+        let goes_on = self.end == place;
+        self.end = place.map(|(source, at)| (source, at + bytes));
+        match self.extents.last_mut() {
+            Some((extent, _)) if goes_on => extent.bytes += bytes,
+            _ => {
+                let source = place.and_then(|(s, at)| Some((self.sources.get(s)?, at)));
+                let link = source.map_or(0, |((link, _), _)| *link);
+                let extent = Extent {
+                    at: blocks.start * self.block_bytes,
+                    bytes,
+                    source: source.map(|((_, file), at)| (file.clone(), at)),
+                };
+                self.extents.push((extent, link));
+            }
+        }
+    }
 }
 
 impl Volume for Chain {
@@ -236,5 +272,93 @@ impl Volume for Chain {
         };
         let extents = sources.extents.into_iter().map(|(e, _)| e).collect();
         Ok(File::in_extents(extents, sources.bytes, sources.modified))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Memory;
+    use pgfsck_format::{ByteOrder, Checksums, Major};
+
+    const BLOCK: usize = 1024;
+
+    fn format(segment_blocks: u32) -> ClusterFormat {
+        ClusterFormat {
+            major: Major::V17,
+            order: ByteOrder::Little,
+            max_align: 8,
+            block_size: 1024,
+            segment_blocks,
+            wal_block_size: 8192,
+            wal_segment_bytes: 16 << 20,
+            toast_max_chunk_bytes: 1996,
+            checksums: Checksums::Off,
+        }
+    }
+
+    /// An incremental file whose blocks are filled with `fill`.
+    fn changed(truncation_blocks: u32, blocks: &[u32], fill: u8) -> Vec<u8> {
+        let count = u32::try_from(blocks.len()).unwrap();
+        let head = [&[0xD3AE_1F0D, count, truncation_blocks], blocks].concat();
+        let mut bytes: Vec<u8> = head.iter().flat_map(|n| n.to_le_bytes()).collect();
+        bytes.resize(BLOCK, 0);
+        bytes.resize(BLOCK * (1 + blocks.len()), fill);
+        bytes
+    }
+
+    fn chain(segment_blocks: u32, files: [(&str, Vec<u8>); 3]) -> Chain {
+        let links = files.map(|(path, content)| -> Box<dyn Volume> {
+            let mut link = Memory::default();
+            link.file(VolPath::new(path), content);
+            Box::new(link)
+        });
+        Chain::new(links.into(), format(segment_blocks))
+    }
+
+    #[test]
+    fn each_block_is_taken_from_the_newest_that_has_it() {
+        let part = "base/5/INCREMENTAL.1259";
+        let chain = chain(
+            131_072,
+            [
+                (part, changed(7, &[4, 1], b'n')),
+                (part, changed(2, &[0, 1, 6, 9], b'o')),
+                ("base/5/1259", vec![b'w'; 4 * BLOCK]),
+            ],
+        );
+        let file = chain.open(&VolPath::new("base/5/1259")).unwrap();
+        assert_eq!(file.len(), 7 * BLOCK as u64);
+        let mut all = vec![9; 7 * BLOCK];
+        let mut at = 0;
+        while at < all.len() {
+            at += file.read_at(&mut all[at..], at as u64).unwrap();
+        }
+        let first: Vec<u8> = all.chunks(BLOCK).map(|block| block[0]).collect();
+        assert_eq!(first, *b"onwwn\0o");
+        assert!(all.chunks(BLOCK).all(|b| b.iter().all(|&c| c == b[0])));
+        let origin = |block: u64| chain.origin(&VolPath::new("base/5/1259"), block * 1024);
+        assert!(origin(0).unwrap().starts_with(part));
+        assert!(origin(2).unwrap().starts_with("base/5/1259"));
+        assert_eq!(origin(5), None);
+    }
+
+    /// Found by `fuzz/run incremental_file`: 1.8 billion blocks had their places made at once.
+    #[test]
+    fn a_length_that_no_segment_has_is_refused() {
+        let part = "base/5/INCREMENTAL.1259";
+        let of = |segment_blocks, content: Vec<u8>| {
+            let whole = ("base/5/1259", vec![b'w'; BLOCK]);
+            let chain = chain(segment_blocks, [(part, content), whole, ("x", Vec::new())]);
+            chain.open(&VolPath::new("base/5/1259")).map(|f| f.len())
+        };
+        let refused = |result| matches!(result, Err(VolumeError::Chain(_)));
+        assert!(refused(of(131_072, changed(0x6C6C_6C6C, &[1], 0))));
+        let mut many = changed(0, &[], 0);
+        many[4..8].fill(0xFF);
+        assert!(refused(of(u32::MAX, many)));
+        // Where pg_control says that segments are so long, the blocks that are not there cost nothing.
+        let long = of(u32::MAX, changed(u32::MAX, &[1], 0));
+        assert_eq!(long.unwrap(), u64::from(u32::MAX) * BLOCK as u64);
     }
 }
