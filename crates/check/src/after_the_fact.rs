@@ -130,3 +130,15 @@ fn utc(microseconds: i64) -> Option<String> {
     let time = jiff::Timestamp::from_second(seconds).ok()?;
     Some(in_utc(time))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_as_a_shell_takes_them() {
+        assert_eq!(quoted("/var/lib/pg-17_a.b"), "/var/lib/pg-17_a.b");
+        assert_eq!(quoted("/my data"), "'/my data'");
+        assert_eq!(quoted("/it's; $(rm)"), r"'/it'\''s; $(rm)'");
+    }
+}

@@ -209,11 +209,20 @@ fn compare(dir: &Path, major: Major) -> (usize, Option<WalEnd>) {
                 "{major}: {line}"
             );
         }
-        if let Some(end) = TransactionEnd::decode(&record) {
-            check_transaction(&end.unwrap(), line);
+        let of = |rmgrs: &[&str]| {
+            rmgrs
+                .iter()
+                .any(|r| line.starts_with(&format!("rmgr: {r} ")))
+        };
+        let ends =
+            of(&["Transaction"]) && (said.starts_with("COMMIT") || said.starts_with("ABORT"));
+        match TransactionEnd::decode(&record) {
+            Some(end) => check_transaction(&end.unwrap(), line),
+            None => assert!(!ends, "{line}"),
         }
-        if let Some(change) = StorageChange::decode(&record) {
-            check_storage(&change.unwrap(), line);
+        match StorageChange::decode(&record) {
+            Some(change) => check_storage(&change.unwrap(), line),
+            None => assert!(!of(&["Storage", "Database"]), "{line}"),
         }
     }
     let end = match reader.next_record() {
