@@ -68,6 +68,15 @@ impl UnpackedFile {
             let input = BufReader::with_capacity(INPUT_BYTES, reader);
             self.stream = Some((Decoder::new(self.compression, input), 0));
         }
+        let got = self.read_on(buf, offset);
+        if got.is_err() {
+            self.stream = None; // how far it came before the error is not known
+        }
+        got
+    }
+
+    /// Reads at or behind the place that the stream has come to.
+    fn read_on(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, VolumeError> {
         let compression = self.compression;
         let Some((stream, at)) = &mut self.stream else {
             return Ok(0);
@@ -221,6 +230,24 @@ mod tests {
                 matches!(bad, Err(VolumeError::Compressed { .. })),
                 "{c} {bad:?}"
             );
+        }
+    }
+
+    /// Found by `fuzz/run streams`: what was decoded before an error counted as not yet read.
+    #[test]
+    fn an_error_does_not_move_what_lies_before_it() {
+        let raw = content(500_000);
+        for c in Compression::ALL {
+            let mut packed = pack(c, &raw);
+            packed.extend(content(10_000)); // where the next frame would begin
+            let mut file = unpacked(&packed, c, 1 << 20);
+            let mut all = vec![0; raw.len() + 1]; // with the stream's end
+            assert!(file.read_at(&mut all, 0).is_err(), "{c}");
+            for at in [4096, 100, 70_000] {
+                let mut buf = vec![0; 512];
+                assert_eq!(file.read_at(&mut buf, at), Ok(512), "{c} {at}");
+                assert_eq!(buf, raw[usize::try_from(at).unwrap()..][..512], "{c} {at}");
+            }
         }
     }
 
