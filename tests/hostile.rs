@@ -318,6 +318,17 @@ fn holes_and_second_names_promise_no_more_than_the_archive_can_hold() {
             result.explain()
         );
     }
+    // A map that ends behind its entry (found by `fuzz/run tar`).
+    let mut more = Vec::new();
+    let records = [
+        ("GNU.sparse.major", "1"),
+        ("GNU.sparse.minor", "0"),
+        ("GNU.sparse.name", "base/1/99999"),
+        ("GNU.sparse.realsize", "0"),
+    ];
+    described(&mut more, &records, b"base/1/99999", b"0\n");
+    let result = audit_with(&archive("map.tar", &more), &level);
+    assert_eq!(result.count("archive.damaged"), 1, "{}", result.explain());
     // One file with fifty thousand names: two hundred gigabytes.
     let mut more = Vec::new();
     entry(

@@ -438,7 +438,8 @@ impl Walk<'_> {
         for pair in numbers.get(1..)?.chunks_exact(2) {
             pieces.add(*pair.first()?, *pair.last()?)?;
         }
-        pieces.finish(real, size - read)
+        // The map fills blocks of its own, all of them within the entry.
+        pieces.finish(real, size.checked_sub(read)?)
     }
 }
 
