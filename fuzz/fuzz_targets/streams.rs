@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let first = decode();
     assert!(first == decode(), "the same twice");
-    let content = first.1;
+    let (is_whole, content) = first;
     let mut volume = Memory::default();
     let name = VolPath::new("pg_wal/segment");
     volume.file(name.clone(), data.to_vec());
@@ -30,6 +30,8 @@ fuzz_target!(|data: &[u8]| {
         let mut buf = [0; 512];
         if let Ok(n) = unpacked.read_at(&mut buf, at) {
             let there = content.get(at as usize..).unwrap_or_default();
+            // Before a stream breaks, small reads may get further than large ones.
+            let n = if is_whole { n } else { n.min(there.len()) };
             assert!(there.starts_with(&buf[..n]), "what the stream holds there");
         }
     }
