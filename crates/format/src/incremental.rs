@@ -56,14 +56,7 @@ impl IncrementalFile {
             });
         }
         let count = reader.u32("num_blocks", 4)?;
-        if count > segment_blocks {
-            return Err(DecodeError::Limit {
-                what: "num_blocks",
-                offset: 4,
-                have: count.into(),
-                limit: segment_blocks.into(),
-            });
-        }
+        at_most(segment_blocks, count, "num_blocks", 4)?;
         Ok((count as usize)
             .saturating_mul(4)
             .saturating_add(HEADER_BYTES))
@@ -82,25 +75,17 @@ impl IncrementalFile {
         let bytes = Self::head_bytes(head, order, segment_blocks)?;
         let reader = Reader::new(head, 0, order);
         let truncation_blocks = reader.u32("truncation_block_length", 8)?;
-        if truncation_blocks > segment_blocks {
-            return Err(DecodeError::Limit {
-                what: "truncation_block_length",
-                offset: 8,
-                have: truncation_blocks.into(),
-                limit: segment_blocks.into(),
-            });
-        }
+        at_most(
+            segment_blocks,
+            truncation_blocks,
+            "truncation_block_length",
+            8,
+        )?;
         let mut blocks = Vec::with_capacity(bytes.min(head.len()) / 4);
         for at in (HEADER_BYTES..bytes).step_by(4) {
             let block = reader.u32("block number", at)?;
-            if block >= segment_blocks {
-                return Err(DecodeError::Limit {
-                    what: "block number",
-                    offset: at as u64,
-                    have: block.into(),
-                    limit: u64::from(segment_blocks).saturating_sub(1),
-                });
-            }
+            // There is a block, so that the segment has one at least.
+            at_most(segment_blocks.saturating_sub(1), block, "block number", at)?;
             blocks.push(block);
         }
         let bytes = bytes as u64;
@@ -124,6 +109,19 @@ impl IncrementalFile {
         let highest = self.blocks.iter().max().map_or(0, |b| b.saturating_add(1));
         self.truncation_blocks.max(highest)
     }
+}
+
+/// Refuses a number that no segment leads to.
+fn at_most(limit: u32, have: u32, what: &'static str, offset: usize) -> Result<(), DecodeError> {
+    if have <= limit {
+        return Ok(());
+    }
+    Err(DecodeError::Limit {
+        what,
+        offset: offset as u64,
+        have: have.into(),
+        limit: limit.into(),
+    })
 }
 
 #[cfg(test)]

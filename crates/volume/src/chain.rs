@@ -89,7 +89,6 @@ impl Chain {
         let part = incremental(path);
         let block_bytes = u64::from(self.fmt.block_size).max(1);
         let mut joined = Joined::new(block_bytes);
-        let mut modified = None;
         for (number, link) in self.links.iter().enumerate() {
             let file = match link.open(&part) {
                 Ok(file) => file,
@@ -102,13 +101,13 @@ impl Chain {
                         )),
                         e => e,
                     })?;
-                    return Ok(Some(joined.with_whole(number, whole, modified)));
+                    return Ok(Some(joined.with_whole(number, whole)));
                 }
                 Err(e) => return Err(e),
             };
             let head = head(&file, self.fmt)?;
             if number == 0 {
-                modified = file.modified();
+                joined.modified = file.modified();
                 joined.blocks = head.segment_blocks().into();
             }
             joined.changed(number, file, &head);
@@ -122,8 +121,9 @@ impl Chain {
 /// A segment as it is put together. Its memory follows from the blocks that the incremental files have.
 struct Joined {
     block_bytes: u64,
-    /// The length of the segment.
+    /// The length of the segment, and when it was changed: by the newest backup.
     blocks: u64,
+    modified: Option<std::time::SystemTime>,
     /// The files, with the link that each is of.
     sources: Vec<(usize, Arc<dyn ReadAt>)>,
     /// The blocks that incremental files have: which of the sources, and where in it.
@@ -138,6 +138,7 @@ impl Joined {
         Self {
             block_bytes,
             blocks: 0,
+            modified: None,
             sources: Vec::new(),
             changed: BTreeMap::new(),
             extents: Vec::new(),
@@ -159,12 +160,7 @@ impl Joined {
     }
 
     /// Takes all other blocks of the file that the chain begins with. A block that it does not have is zeros.
-    fn with_whole(
-        mut self,
-        link: usize,
-        file: File,
-        modified: Option<std::time::SystemTime>,
-    ) -> Sources {
+    fn with_whole(mut self, link: usize, file: File) -> Sources {
         let (whole, has) = (self.sources.len(), file.len() / self.block_bytes);
         self.sources.push((link, Arc::new(file)));
         let mut done = 0;
@@ -182,7 +178,7 @@ impl Joined {
         Sources {
             extents: self.extents,
             bytes: self.blocks * self.block_bytes,
-            modified,
+            modified: self.modified,
         }
     }
 
