@@ -452,7 +452,7 @@ pub static ARCHIVE_ENTRY_NAME: Problem = Problem {
 pub static ARCHIVE_NOT_READ: Problem = Problem {
     name: "archive.not-read",
     severity: Severity::Warning,
-    meaning: "The archive was not read to its end because a limit was reached: temporary space, the number of entries, or more content than its size can honestly hold.",
+    meaning: "The archive was not read to its end because a limit was reached: temporary space, the number of entries, or more content than its size can honestly hold. Or an incremental file has more changed blocks than are looked for.",
     checked: "Each limit while the archive is read.",
     innocent: "A large backup and little temporary space.",
     advice: "Give more with --temp-limit and --temp-dir, or unpack the backup first.",

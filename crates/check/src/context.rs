@@ -172,6 +172,9 @@ pub fn unreadable(sink: &Sink<'_>, at: Place, e: &VolumeError) {
             at,
             format!("not examined: {e}"),
         ),
+        VolumeError::Limit(_) => {
+            Finding::new(&codes::ARCHIVE_NOT_READ, at, format!("not examined: {e}"))
+        }
         VolumeError::NotFound => return, // vanished since it was listed: the skip says so
         VolumeError::WrongKind { .. } | VolumeError::TooLarge { .. } | _ => {
             Finding::new(&codes::FILE_UNEXPECTED, at, format!("not examined: {e}"))

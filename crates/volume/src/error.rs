@@ -44,6 +44,9 @@ pub enum VolumeError {
     /// A file of an incremental backup that cannot be put together from its chain.
     #[error("the chain of backups does not hold it: {0}")]
     Chain(String),
+    /// More than is looked into, so that memory stays bounded: nothing is said about the data.
+    #[error("{0}")]
+    Limit(String),
     /// A file that is small in every cluster is not small here.
     #[error("{bytes} bytes, more than the {limit_bytes} that such a file can have")]
     TooLarge {

@@ -6,27 +6,35 @@
 //! that file's space back when this process ends, however it ends.
 //!
 //! The decoder sets the pace: a block is compressed again, lightly (LZ4), if that is done before the decoder has
-//! the next ones, and kept as it is if not. While much of the temporary space is used up, every block is compressed.
+//! the next ones, and kept as it is if not. Where the device writes slower than LZ4 compresses, where half of the temporary
+//! space is used up, and in memory, which is small, every block is compressed.
 
 use crate::ReadAt;
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+use rustix::fs::fstatvfs;
 use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
+use std::time::Instant;
 
 /// Bytes of content in one block: reading a page in the middle decodes one block.
 const BLOCK_BYTES: usize = 1 << 16;
 /// Bytes of compressed blocks that stay in memory.
 const MEMORY_BYTES: usize = 32 << 20;
-/// Blocks that wait between the decoder and the compressor.
+/// Blocks that wait between the decoder and the file.
 const QUEUE_BLOCKS: usize = 32;
 /// As many waiting blocks mean that the decoder is the faster one.
 const MANY_BLOCKS: usize = QUEUE_BLOCKS / 4;
+/// Nanoseconds that a byte takes on its way into a slow file. LZ4 takes between one and two for a byte and saves half of
+/// the bytes: from here on, compressing is the shorter way.
+const SLOW_NANOS: f64 = 3.0;
+/// Blocks over which the speed of the file is averaged.
+const PACE_BLOCKS: f64 = 256.0;
 
 /// How much spools may take.
 pub struct SpoolLimits<'a> {
@@ -70,10 +78,14 @@ struct Last {
     spool: u64,
     block: usize,
     content: Vec<u8>,
+    /// Room for what is read to be decoded.
+    packed: Vec<u8>,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = const { RefCell::new(Last { spool: 0, block: 0, content: Vec::new() }) };
+    static LAST: RefCell<Last> = const {
+        RefCell::new(Last { spool: 0, block: 0, content: Vec::new(), packed: Vec::new() })
+    };
 }
 
 impl Spool {
@@ -84,6 +96,7 @@ impl Spool {
         limits: &SpoolLimits<'_>,
     ) -> (Self, Result<(), SpoolError>) {
         let (send, receive) = sync_channel(QUEUE_BLOCKS);
+        let (give_back, used) = channel();
         let waiting = &AtomicUsize::new(0);
         let mut spool = Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -96,10 +109,11 @@ impl Spool {
             let reader = scope.spawn(move || {
                 let mut bytes = 0_u64;
                 loop {
-                    let mut block = Vec::new();
-                    let read = stream.take(BLOCK_BYTES as u64).read_to_end(&mut block);
+                    let mut block: Vec<u8> = used.try_recv().unwrap_or_default();
+                    let read = fill_block(stream, &mut block);
                     bytes = bytes.saturating_add(block.len() as u64);
                     let over = bytes > (limits.content_bytes)();
+                    let is_last = block.len() < BLOCK_BYTES;
                     // What a failed read has given before it failed counts.
                     let gone = !block.is_empty() && !over && {
                         waiting.fetch_add(1, Ordering::Relaxed);
@@ -107,17 +121,17 @@ impl Spool {
                     };
                     match read {
                         Err(e) => return Err(SpoolError::Stream(e)),
-                        Ok(_) if over => {
+                        Ok(()) if over => {
                             return Err(SpoolError::Limit(
                                 "it has more content than its size can honestly hold",
                             ));
                         }
-                        Ok(n) if gone || n < BLOCK_BYTES => return Ok(()),
-                        Ok(_) => {}
+                        Ok(()) if gone || is_last => return Ok(()),
+                        Ok(()) => {}
                     }
                 }
             });
-            let kept = spool.keep(receive, waiting, limits);
+            let kept = spool.keep(receive, waiting, &give_back, limits);
             let read = reader.join().unwrap_or_else(|_| {
                 Err(SpoolError::Stream(io::Error::other("the decoder panicked")))
             });
@@ -126,21 +140,22 @@ impl Spool {
         (spool, result)
     }
 
-    /// Compresses blocks and puts them away.
+    /// Puts blocks away, and gives their memory back.
     fn keep(
         &mut self,
         blocks: Receiver<Vec<u8>>,
         waiting: &AtomicUsize,
+        give_back: &Sender<Vec<u8>>,
         limits: &SpoolLimits<'_>,
     ) -> Result<(), SpoolError> {
-        let temp_bytes = limits.temp_left.load(Ordering::Relaxed);
+        let mut room = limits.temp_left.load(Ordering::Relaxed);
         let mut packed = vec![0; get_maximum_output_size(BLOCK_BYTES)];
+        // How long a byte takes into the file.
+        let mut nanos = 0.0;
         for block in blocks {
             let behind = waiting.fetch_sub(1, Ordering::Relaxed) > MANY_BLOCKS;
-            // The memory is small, and worth the wait.
-            let roomy =
-                self.file.is_some() && limits.temp_left.load(Ordering::Relaxed) > temp_bytes / 2;
-            let n = if behind && roomy {
+            let short = self.file.is_none() || nanos > SLOW_NANOS || self.temp_bytes() > room / 2;
+            let n = if behind && !short {
                 usize::MAX
             } else {
                 compress_into(&block, &mut packed).unwrap_or(usize::MAX)
@@ -164,18 +179,25 @@ impl Spool {
                 if taken.is_err() {
                     return Err(SpoolError::Limit("the temporary space is used up"));
                 }
-                let write = match &mut self.file {
-                    Some(file) => file.write_all(stored),
-                    None => tempfile::tempfile_in(limits.temp_dir).and_then(|mut file| {
-                        file.write_all(stored)?;
-                        self.file = Some(file);
-                        Ok(())
-                    }),
+                let file = match &mut self.file {
+                    Some(file) => file,
+                    none => {
+                        let file = tempfile::tempfile_in(limits.temp_dir)
+                            .map_err(SpoolError::Temporary)?;
+                        if let Ok(fs) = fstatvfs(&file) {
+                            room = room.min(fs.f_bavail.saturating_mul(fs.f_frsize));
+                        }
+                        none.insert(file)
+                    }
                 };
-                write.map_err(SpoolError::Temporary)?;
+                let started = Instant::now();
+                file.write_all(stored).map_err(SpoolError::Temporary)?;
+                let took = started.elapsed().as_secs_f64() * 1e9 / stored.len() as f64;
+                nanos += (took - nanos) / PACE_BLOCKS;
             }
             self.starts.push(end);
             self.bytes = self.bytes.saturating_add(block.len() as u64);
+            let _ = give_back.send(block); // the reader may have ended
         }
         Ok(())
     }
@@ -186,8 +208,7 @@ impl Spool {
     }
 
     /// Bytes of temporary space that it takes.
-    #[cfg(test)]
-    pub fn temp_bytes(&self) -> u64 {
+    fn temp_bytes(&self) -> u64 {
         let stored = self.starts.last().copied().unwrap_or(0);
         stored.saturating_sub(self.memory.len() as u64)
     }
@@ -201,58 +222,79 @@ impl Spool {
             .min(BLOCK_BYTES)
     }
 
-    /// Decodes one block.
-    fn unpack(&self, block: usize, content: &mut Vec<u8>) -> io::Result<()> {
-        let (Some(&start), Some(&end)) = (self.starts.get(block), self.starts.get(block + 1))
-        else {
-            content.clear();
-            return Ok(());
+    /// Where a block is kept: from where on, and how many bytes. `None` behind the last one.
+    fn place(&self, block: usize) -> Option<(u64, usize)> {
+        let (start, end) = (self.starts.get(block)?, self.starts.get(block + 1)?);
+        Some((*start, usize::try_from(end - start).ok()?))
+    }
+
+    /// Reads what is kept in the file.
+    fn read_file(&self, buf: &mut [u8], start: u64) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Err(io::Error::other("temporary space is gone"));
         };
-        let stored_bytes = usize::try_from(end - start).map_err(io::Error::other)?;
-        content.resize(self.block_bytes(block), 0);
-        let in_memory = self.memory.len() as u64;
-        let mut buf;
-        let stored = if start < in_memory {
+        file.read_exact_at(buf, start - self.memory.len() as u64)
+    }
+
+    /// Decodes a compressed block of `bytes` bytes that is kept from `start` on.
+    fn unpack(&self, start: u64, bytes: usize, last: &mut Last) -> io::Result<()> {
+        let stored = if start < self.memory.len() as u64 {
             let start = usize::try_from(start).map_err(io::Error::other)?;
-            self.memory
-                .get(start..start + stored_bytes)
-                .unwrap_or_default()
+            self.memory.get(start..start + bytes).unwrap_or_default()
         } else {
-            let Some(file) = &self.file else {
-                return Err(io::Error::other("temporary space is gone"));
-            };
-            buf = vec![0; stored_bytes];
-            file.read_exact_at(&mut buf, start - in_memory)?;
-            &buf
+            last.packed.resize(bytes, 0);
+            self.read_file(&mut last.packed, start)?;
+            &last.packed
         };
-        if stored.len() == content.len() {
-            content.copy_from_slice(stored);
+        if stored.len() == last.content.len() {
+            last.content.copy_from_slice(stored);
             return Ok(());
         }
-        match decompress_into(stored, content) {
-            Ok(n) if n == content.len() => Ok(()),
+        match decompress_into(stored, &mut last.content) {
+            Ok(n) if n == last.content.len() => Ok(()),
             _ => Err(io::Error::other("temporary space has changed")),
         }
     }
 }
 
+/// Reads until the block is full or the stream ends; after an error, what came before it.
+fn fill_block(stream: &mut dyn Read, block: &mut Vec<u8>) -> io::Result<()> {
+    block.resize(BLOCK_BYTES, 0);
+    let mut filled = 0;
+    let result = loop {
+        match stream.read(block.get_mut(filled..).unwrap_or_default()) {
+            Ok(0) => break Ok(()),
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => break Err(e),
+        }
+    };
+    block.truncate(filled);
+    result
+}
+
 impl ReadAt for Spool {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        if offset >= self.bytes {
-            return Ok(0);
-        }
         let block = usize::try_from(offset / BLOCK_BYTES as u64).map_err(io::Error::other)?;
         let within = usize::try_from(offset % BLOCK_BYTES as u64).map_err(io::Error::other)?;
+        let content_bytes = self.block_bytes(block);
+        let n = content_bytes.saturating_sub(within).min(buf.len());
+        let (Some((start, bytes)), Some(buf)) = (self.place(block), buf.get_mut(..n)) else {
+            return Ok(0);
+        };
+        if bytes == content_bytes && start >= self.memory.len() as u64 {
+            self.read_file(buf, start + within as u64)?;
+            return Ok(n);
+        }
         LAST.with_borrow_mut(|last| {
             if last.spool != self.id || last.block != block {
                 last.spool = 0; // what is there is of no use if this fails
-                self.unpack(block, &mut last.content)?;
+                last.content.resize(content_bytes, 0);
+                self.unpack(start, bytes, last)?;
                 (last.spool, last.block) = (self.id, block);
             }
-            let rest = last.content.get(within..).unwrap_or_default();
-            let n = rest.len().min(buf.len());
-            if let (Some(to), Some(from)) = (buf.get_mut(..n), rest.get(..n)) {
-                to.copy_from_slice(from);
+            if let Some(from) = last.content.get(within..within + n) {
+                buf.copy_from_slice(from);
             }
             Ok(n)
         })
@@ -298,29 +340,29 @@ mod tests {
     fn what_went_in_comes_out_at_any_place() {
         let content = noise((MEMORY_BYTES * 2) + 70_001);
         let dir = tempfile::tempdir().unwrap();
-        let (spool, result) = fill(&mut content.as_slice(), dir.path(), 1 << 30, 1 << 30);
-        result.unwrap();
-        assert_eq!(spool.len(), content.len() as u64);
-        assert!(spool.temp_bytes() > 0 && spool.temp_bytes() < content.len() as u64 / 2);
-        let file = crate::File::in_extents(
-            [crate::Extent {
-                at: 0,
-                bytes: spool.len(),
-                source: Some((std::sync::Arc::new(spool), 0)),
-            }]
-            .into(),
-            content.len() as u64,
-            None,
-        );
-        for (at, n) in [
-            (0, 10),
-            (65_530, 20),
-            (40_000_000, 300_000),
-            (content.len() - 5, 9),
-        ] {
-            let mut buf = vec![0; n];
-            let got = file.read_at(&mut buf, at as u64).unwrap();
-            assert_eq!(buf[..got], content[at..content.len().min(at + n)]);
+        // Room for all of it as it is, and for little more than what is compressed.
+        for (room, most) in [(1 << 30, content.len() as u64), (36 << 20, 29 << 20)] {
+            let (spool, result) = fill(&mut content.as_slice(), dir.path(), room, 1 << 30);
+            result.unwrap();
+            assert_eq!(spool.len(), content.len() as u64);
+            assert!(
+                (1..=most).contains(&spool.temp_bytes()),
+                "{}",
+                spool.temp_bytes()
+            );
+            let file =
+                crate::File::of_source(std::sync::Arc::new(spool), content.len() as u64, None);
+            for (at, n) in [
+                (0, 10),
+                (65_530, 20),
+                (40_000_000, 300_000),
+                (60_000_000, 200_000),
+                (content.len() - 5, 9),
+            ] {
+                let mut buf = vec![0; n];
+                let got = file.read_at(&mut buf, at as u64).unwrap();
+                assert_eq!(buf[..got], content[at..content.len().min(at + n)]);
+            }
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
