@@ -58,6 +58,8 @@ pub enum Broken {
     NotHot(OffsetNumber),
     /// A tuple that never counted was updated to one that counts, or may yet.
     Outlived(OffsetNumber, Outcome, Outcome),
+    /// A committed HOT update whose newer version is not where it was put.
+    NoSuccessor(OffsetNumber),
     /// A heap-only tuple that nothing leads to.
     NoRoot,
 }
@@ -100,6 +102,11 @@ impl Broken {
                     outcome_word(*from),
                     outcome_word(*then)
                 ),
+            ),
+            Self::NoSuccessor(to) => (
+                &codes::HEAP_TUPLE_INVALID,
+                "a committed HOT update replaced the tuple, and its newer version is gone",
+                format!("leads to line pointer {to}, which is not the newer version"),
             ),
             Self::NoRoot => (
                 &codes::HEAP_TUPLE_INVALID,
@@ -167,6 +174,7 @@ pub fn broken(
     };
     let mut led_to = vec![Predecessor::Nobody; members.len()];
     let mut found = Vec::new();
+    let mut unfollowed = Vec::new();
     for (number, member) in (1..).map(OffsetNumber).zip(&members) {
         let next = match member {
             Member::Redirect(next) => *next,
@@ -178,6 +186,7 @@ pub fn broken(
             _ => continue,
         };
         let Some((index, successor)) = at(next) else {
+            unfollowed.push((number, next));
             continue;
         };
         let Some(known) = led_to.get_mut(index) else {
@@ -186,7 +195,10 @@ pub fn broken(
         if let Member::Tuple(tuple) = member {
             match is_successor(tuple, successor, outcomes) {
                 Some(true) => {}
-                Some(false) => continue,
+                Some(false) => {
+                    unfollowed.push((number, next));
+                    continue;
+                }
                 None => {
                     if *known == Predecessor::Nobody {
                         *known = Predecessor::Unknown;
@@ -210,6 +222,13 @@ pub fn broken(
         };
         found.extend(problem.map(|p| (number, p)));
     }
+    unfollowed.retain(|&(number, next)| {
+        faulty.binary_search(&next).is_err()
+            && is_behind_its_chain(number, next, &led_to)
+            && at(number).is_some_and(|(_, tuple)| has_committed_hot_update(tuple, outcomes))
+    });
+    let gone = |(number, next)| (number, Broken::NoSuccessor(next));
+    found.extend(unfollowed.into_iter().map(gone));
     if lost {
         return found;
     }
@@ -241,6 +260,41 @@ fn is_successor(
     }
     let updater = outcomes.updater(MultiXactId(tuple.xmax().0))??;
     Some(updater == next.xmin())
+}
+
+/// Whether a line pointer comes after the tuple that leads to it, and after the root of that tuple's chain. Then pruning
+/// takes the newer version away only with the tuple itself: it removes the front of a chain. Before 17 a deleted version with
+/// a smaller number than the root was looked at alone, and may have gone first if its deletion has the smaller
+/// transaction id (`heap_prune_chain`, `access/heap/pruneheap.c`).
+fn is_behind_its_chain(number: OffsetNumber, next: OffsetNumber, led_to: &[Predecessor]) -> bool {
+    let mut member = number;
+    for _ in led_to {
+        if next <= member {
+            return false;
+        }
+        match usize::from(member.0)
+            .checked_sub(1)
+            .and_then(|index| led_to.get(index))
+        {
+            Some(Predecessor::Known(earlier)) => member = *earlier,
+            Some(Predecessor::Nobody) => return true,
+            Some(Predecessor::Unknown) | None => return false,
+        }
+    }
+    false // round in a circle
+}
+
+/// Whether the tuple counted until a committed HOT update made a newer version of it, on the same page.
+fn has_committed_hot_update(tuple: &HeapTupleHeader<'_>, outcomes: &mut Outcomes<'_>) -> bool {
+    if !tuple.is_hot_updated() || tuple.xmax_lock_only() {
+        return false;
+    }
+    let updater = match tuple.xmax_is_multi() {
+        true => outcomes.updater(MultiXactId(tuple.xmax().0)).flatten(),
+        false => Some(tuple.xmax()),
+    };
+    updater.is_some_and(|xid| xid.is_normal() && outcomes.of(xid) == Outcome::Committed)
+        && outcomes.of_inserter(tuple) == Outcome::Committed
 }
 
 /// A tuple and its newer version on the same page.
