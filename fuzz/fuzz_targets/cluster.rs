@@ -5,7 +5,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use pgfsck_check::audit::{Options, audit};
+use pgfsck_check::audit::{Options, PIECE_BYTES, audit};
 use pgfsck_check::context::Level;
 use pgfsck_check::sink::Silent;
 use pgfsck_format::control::ControlFile;
@@ -241,20 +241,22 @@ fuzz_target!(|data: &[u8]| {
             break;
         }
     }
-    let run = |jobs| {
+    let run = |jobs, piece_bytes| {
         let options = Options {
             level: Level::Deep,
             jobs,
+            piece_bytes,
             ..Options::default()
         };
         let mut report = audit(&volume, &options, &Silent);
         report.elapsed_seconds = 0.0;
         report
     };
-    let report = run(1);
-    // The same bytes give the same report, whatever the threads: asked of every 16th input, for it takes as long again.
+    let report = run(1, PIECE_BYTES);
+    // The same bytes give the same report, whatever the threads and their pieces: asked of every 16th input, for it takes
+    // as long again.
     if data.len() % 16 == 0 {
         let text = |report| serde_json::to_string(report).expect("a report is JSON");
-        assert_eq!(text(&report), text(&run(3)));
+        assert_eq!(text(&report), text(&run(3, 1)));
     }
 });

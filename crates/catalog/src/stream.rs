@@ -201,6 +201,12 @@ impl CatalogRow<'_> {
         self.row.tid
     }
 
+    /// The transaction that made this version of it, also if it is frozen since.
+    #[must_use]
+    pub fn inserter(&self) -> TransactionId {
+        self.row.tuple.xmin()
+    }
+
     /// Whether nothing is open about its counting.
     #[must_use]
     pub fn is_proven(&self) -> bool {

@@ -24,6 +24,10 @@ use pgfsck_volume::{Directory, VolPath, Volume, VolumeError, backup_label};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Bytes of a file that one thread takes at a time, where [`Options`] do not say otherwise: a few tens of milliseconds, so
+/// that no thread waits long for the last one.
+pub const PIECE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// What to audit, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -42,6 +46,8 @@ pub struct Options {
     /// Bytes that the audit may take. What checks must remember of whole relations, and does not fit, proves less,
     /// and the coverage says so.
     pub memory_bytes: usize,
+    /// Bytes of a file that one thread takes at a time: whole blocks, one at least. It does not change what is found.
+    pub piece_bytes: u64,
 }
 
 impl Default for Options {
@@ -54,6 +60,7 @@ impl Default for Options {
             max_findings: 100_000,
             jobs: 0,
             memory_bytes: SUMMARY_BYTES,
+            piece_bytes: PIECE_BYTES,
         }
     }
 }
@@ -171,6 +178,7 @@ impl<'a> Run<'a> {
             level: self.options.level,
             sink: self.sink,
             budget: self.budget,
+            piece_bytes: self.options.piece_bytes,
             manifest: None,
         };
         // A pg_control with a wrong CRC tells the format, if that makes sense; nothing is held against it.

@@ -22,6 +22,7 @@ use crate::codes::Problem;
 use crate::context::{Cx, Level};
 use crate::finding::{DatabaseRef, Finding, Place, RelationRef, Severity};
 use crate::sink::Counters;
+use crate::slru::Oldest;
 use crate::transactions::Inserters;
 use classes::{COMPANIONS, Classes};
 use contradictions::Contradictions;
@@ -77,6 +78,8 @@ struct Found {
 pub struct CatalogRules<'a> {
     cx: Cx<'a>,
     cluster: &'a ClusterCatalog,
+    /// The oldest ids of all databases.
+    oldest: Oldest,
     /// The OIDs of the shared catalogs.
     shared: OidSets,
     found: Mutex<Found>,
@@ -94,6 +97,7 @@ impl<'a> CatalogRules<'a> {
             Self {
                 cx,
                 cluster,
+                oldest: Oldest::of(cluster),
                 shared,
                 found: Mutex::default(),
             }

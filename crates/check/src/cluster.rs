@@ -65,7 +65,7 @@ impl Examination<'_> {
         self.check_versions(own, &catalog, &directories);
         let sound = self
             .control
-            .is_none_or(|c| slru::check(cx, c, oldest(&catalog)));
+            .is_none_or(|c| slru::check(cx, c, Oldest::of(&catalog)));
         let sound = sound && prepared;
         let inserters = Inserters {
             volume: cx.volume,
@@ -100,7 +100,7 @@ impl Examination<'_> {
         let of_control = self
             .control
             .map_or(TransactionId::INVALID, |c| c.check_point_copy.oldest_xid);
-        let of_databases = oldest(catalog).xid;
+        let of_databases = Oldest::of(catalog).xid;
         of_databases
             .filter(|x| !of_control.is_normal() || of_control.precedes(*x))
             .unwrap_or(of_control)
@@ -184,26 +184,5 @@ impl Examination<'_> {
         if let Some(version) = versions::majority(&witnesses) {
             versions::report_dissent(cx.sink, &witnesses, &version);
         }
-    }
-}
-
-/// The least frozen ids of all databases, if all of them are known.
-fn oldest(catalog: &ClusterCatalog) -> Oldest {
-    if !catalog.databases_complete {
-        return Oldest::default();
-    }
-    let least_xid = catalog
-        .databases
-        .iter()
-        .map(|d| d.frozen_xid)
-        .filter(|x| x.is_normal());
-    let least_multi = catalog
-        .databases
-        .iter()
-        .map(|d| d.min_mxid)
-        .filter(|m| m.0 != 0);
-    Oldest {
-        xid: least_xid.reduce(|a, b| if b.precedes(a) { b } else { a }),
-        multi: least_multi.reduce(|a, b| if b.precedes(a) { b } else { a }),
     }
 }

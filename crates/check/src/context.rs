@@ -114,6 +114,8 @@ pub struct Cx<'a> {
     pub sink: &'a Sink<'a>,
     /// The memory for what must be remembered of whole relations.
     pub budget: &'a Budget,
+    /// Bytes of a file that one thread takes at a time.
+    pub piece_bytes: u64,
     /// The backup's manifest, which wants a checksum of each file.
     pub manifest: Option<&'a Manifest>,
 }

@@ -1,6 +1,6 @@
 //! Reading every block of a relation fork once: checksum, header, then the page check of its kind.
 //!
-//! Work is cut into pieces of some 16 MiB within a segment file; each piece is read by `pread`
+//! Work is cut into pieces within a segment file; each piece is read by `pread`
 //! into the thread's own buffer. A page check looks at one page at a time and folds what others
 //! must know into a summary; summaries merge in block order, so that it does not matter how the
 //! work was cut.
@@ -19,8 +19,6 @@ use std::cell::RefCell;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 256 * 1024;
-/// Bytes of one piece of work: a few tens of milliseconds, so that no thread waits long for the last one.
-const PIECE_BYTES: u64 = 16 * 1024 * 1024;
 /// Pieces whose summaries wait to be merged, at most.
 const PIECES_AT_ONCE: usize = 64;
 
@@ -150,7 +148,7 @@ pub fn scan<C: PageCheck>(cx: &Cx<'_>, fork: &ForkFiles<'_>, make: impl Fn() -> 
 /// Cuts segment files into pieces; what follows the last whole block is not scanned.
 fn cut<'f>(cx: &Cx<'_>, segments: &'f [SegmentFile]) -> Vec<Piece<'f>> {
     let block_size = u64::from(cx.fmt.block_size);
-    let per_piece = (PIECE_BYTES / block_size).max(1);
+    let per_piece = (cx.piece_bytes / block_size).max(1);
     let mut out = Vec::new();
     for file in segments {
         // A segment cannot have more blocks than a block number can count.
@@ -552,6 +550,7 @@ mod tests {
             level: Level::Pages,
             sink: &sink,
             budget: &crate::budget::Budget::default(),
+            piece_bytes: crate::audit::PIECE_BYTES,
             manifest: None,
         };
         let fork = ForkFiles {

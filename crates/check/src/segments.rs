@@ -197,6 +197,7 @@ mod tests {
             level: Level::Files,
             sink: &sink,
             budget: &crate::budget::Budget::default(),
+            piece_bytes: crate::audit::PIECE_BYTES,
             manifest: None,
         };
         let number = RelFileNumber(16384);

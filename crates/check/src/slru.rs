@@ -10,6 +10,7 @@ use crate::finding::{Finding, Place, Severity};
 use crate::inventory::{seen_and_known, unexpected};
 use crate::multixacts;
 use crate::sink::Counters;
+use pgfsck_catalog::ClusterCatalog;
 use pgfsck_format::control::ControlFile;
 use pgfsck_format::page::is_all_zero;
 use pgfsck_format::slru::{PAGES_PER_SEGMENT, Slru, multixact_offset};
@@ -25,6 +26,30 @@ pub struct Oldest {
     pub xid: Option<TransactionId>,
     /// The least `datminmxid`.
     pub multi: Option<MultiXactId>,
+}
+
+impl Oldest {
+    /// The least frozen ids of all databases, if all of them are known.
+    #[must_use]
+    pub fn of(catalog: &ClusterCatalog) -> Self {
+        if !catalog.databases_complete {
+            return Self::default();
+        }
+        let least_xid = catalog
+            .databases
+            .iter()
+            .map(|d| d.frozen_xid)
+            .filter(|x| x.is_normal());
+        let least_multi = catalog
+            .databases
+            .iter()
+            .map(|d| d.min_mxid)
+            .filter(|m| m.0 != 0);
+        Self {
+            xid: least_xid.reduce(|a, b| if b.precedes(a) { b } else { a }),
+            multi: least_multi.reduce(|a, b| if b.precedes(a) { b } else { a }),
+        }
+    }
 }
 
 /// Ids of one log that must be readable: `first` to `last`, both included, modulo the id's width.

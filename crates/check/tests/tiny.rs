@@ -1,12 +1,12 @@
 //! Laws of the whole audit, held on a tiny cluster in memory: what is damaged is named where it is, and neither the
-//! order in which files are listed nor the number of threads changes a word of the report.
+//! order in which files are listed nor the threads and the pieces that they take change a word of the report.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation
 )]
 
-use pgfsck_check::audit::{Options, audit};
+use pgfsck_check::audit::{Options, PIECE_BYTES, audit};
 use pgfsck_check::context::Level;
 use pgfsck_check::finding::Severity;
 use pgfsck_check::report::{Report, Summary, Verdict};
@@ -78,9 +78,14 @@ fn bytes(volume: &mut Memory, path: &VolPath) -> usize {
 }
 
 fn report(volume: &dyn Volume, jobs: usize) -> Report {
+    report_of(volume, jobs, PIECE_BYTES)
+}
+
+fn report_of(volume: &dyn Volume, jobs: usize, piece_bytes: u64) -> Report {
     let options = Options {
         level: Level::Deep,
         jobs,
+        piece_bytes,
         ..Options::default()
     };
     let mut report = audit(volume, &options, &Silent);
@@ -412,10 +417,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn neither_the_order_of_files_nor_threads_matter(
+    fn neither_the_order_of_files_nor_threads_nor_pieces_matter(
         faults in proptest::collection::vec((any::<prop::sample::Index>(), 0..5, any::<u32>()), 0..6),
         order: u64,
         jobs in 2_usize..6,
+        blocks in 1_u64..4,
     ) {
         let mut volume = tiny().clone();
         let files: Vec<VolPath> = tiny().files().cloned().collect();
@@ -440,8 +446,9 @@ proptest! {
                 _ => content[at % len] ^= 0x55,
             }
         }
-        let text = |volume: &dyn Volume, jobs| serde_json::to_string_pretty(&report(volume, jobs)).unwrap();
-        let (alone, together) = (text(&volume, 1), text(&Shuffled(&volume, order), jobs));
+        let text = |report| serde_json::to_string_pretty(&report).unwrap();
+        let alone = text(report(&volume, 1));
+        let together = text(report_of(&Shuffled(&volume, order), jobs, blocks * BLOCK as u64));
         let differing = alone.lines().zip(together.lines()).find(|(a, b)| a != b);
         prop_assert!(alone == together, "{differing:?}");
     }

@@ -132,6 +132,7 @@ impl Cluster {
             level: Level::Deep,
             sink: &sink,
             budget: &budget,
+            piece_bytes: pgfsck_check::audit::PIECE_BYTES,
             manifest: None,
         };
         ask(&cx)

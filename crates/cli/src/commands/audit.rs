@@ -192,6 +192,7 @@ fn options(args: &AuditArgs, archives: Arc<[Directory]>) -> Options {
         max_findings: args.max_findings,
         jobs: args.jobs,
         memory_bytes: usize::try_from(args.memory).unwrap_or(usize::MAX),
+        ..Options::default()
     }
 }
 
