@@ -106,11 +106,12 @@ fn the_tiny_cluster_is_clean_and_nothing_of_it_is_left_out() {
     assert!(relation_files().len() > 80);
 }
 
-/// One bit of any page, wherever it is: the page is named, and no other.
+/// One bit of any page, wherever it is: the page is named. What follows from its loss stands in `tiny.flips`.
 #[test]
 fn a_flipped_bit_is_found_in_its_page() {
     let mut x = 0x2545_F491_4F6C_DD1D_u64;
     let mut pages = 0;
+    let mut said = String::new();
     for (path, name) in relation_files() {
         for block in 0..bytes(&mut tiny().clone(), &path) / BLOCK {
             x ^= x << 13;
@@ -131,9 +132,28 @@ fn a_flipped_bit_is_found_in_its_page() {
                 assert_eq!(report.exit_code, 1, "{page:?}");
             }
             pages += 1;
+            let others = report
+                .findings
+                .iter()
+                .filter(|f| (f.path.clone(), f.block) != page);
+            let others: Vec<String> = others.map(short).collect();
+            let shown = others
+                .iter()
+                .take(4)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ");
+            let skipped = report.coverage.skipped.len();
+            writeln!(
+                said,
+                "{path} {block}: {shown} of {}, {skipped} skipped",
+                others.len()
+            )
+            .unwrap();
         }
     }
     assert!(pages > 150, "{pages}");
+    hold(&said, "tiny.flips");
 }
 
 /// A cap on the listing hides nothing: the totals and the verdict are those of all findings.
@@ -281,8 +301,8 @@ fn what_is_said_of_impossible_fields_is_what_is_kept() {
     hold(&said, "tiny.expected");
 }
 
-/// The first and the last row of each table, catalogs included, taken away without a trace: its line pointer is unused, and
-/// the page's checksum is right. What other rows, indexes and files say of that stands in `tiny.rows`.
+/// The first, the middle and the last row of each table, catalogs included, taken away without a trace: its line pointer is
+/// unused, and the page's checksum is right. What other rows, indexes and files say of that stands in `tiny.rows`.
 #[test]
 fn what_is_said_of_a_lost_row_is_what_is_kept() {
     let mut said = String::new();
@@ -293,15 +313,13 @@ fn what_is_said_of_a_lost_row_is_what_is_kept() {
         if name.fork != ForkNumber::Main || content.len() < BLOCK || half(16) != BLOCK {
             continue;
         }
-        let items: Vec<usize> = (24..half(12)).step_by(4).collect();
-        let normal = |at: &&usize| half(**at + 1) >> 7 & 3 == 1;
-        let first = items.iter().find(normal);
-        let last = items
-            .iter()
-            .rev()
-            .find(normal)
-            .filter(|l| Some(*l) != first);
-        for at in first.into_iter().chain(last) {
+        let items = (24..half(12)).step_by(4);
+        let rows: Vec<usize> = items.filter(|at| half(at + 1) >> 7 & 3 == 1).collect();
+        let Some(last) = rows.len().checked_sub(1) else {
+            continue;
+        };
+        for number in BTreeSet::from([0, last / 2, last]) {
+            let at = &rows[number];
             let mut volume = tiny().clone();
             let page = &mut volume.content_mut(&path).unwrap()[..BLOCK];
             page[*at..at + 4].fill(0);
@@ -321,6 +339,41 @@ fn what_is_said_of_a_lost_row_is_what_is_kept() {
         }
     }
     hold(&said, "tiny.rows");
+}
+
+/// Every file that is no relation's, gone, cut in half, and with a flipped bit: what is said stands in `tiny.files`.
+#[test]
+fn what_is_said_of_other_files_is_what_is_kept() {
+    let relations: BTreeSet<VolPath> = relation_files().into_iter().map(|(path, _)| path).collect();
+    let mut said = String::new();
+    for path in tiny().files().filter(|path| !relations.contains(path)) {
+        for what in ["gone", "cut", "flipped"] {
+            let mut volume = tiny().clone();
+            let content = volume.content_mut(path).unwrap();
+            let bytes = content.len();
+            match what {
+                "gone" => volume.remove(path),
+                "cut" => content.truncate(bytes / 2),
+                // In the fourth field of four bytes, where there are so many.
+                _ => match content.get_mut(14.min(bytes.saturating_sub(1))) {
+                    Some(byte) => *byte ^= 1,
+                    None => continue,
+                },
+            }
+            let report = report(&volume, 1);
+            let found: Vec<String> = report.findings.iter().map(short).collect();
+            let skipped = report.coverage.skipped.len();
+            let shown = found.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+            let exit = report.exit_code;
+            writeln!(
+                said,
+                "{path} {what}: {shown} of {}, {skipped} skipped, exit {exit}",
+                found.len()
+            )
+            .unwrap();
+        }
+    }
+    hold(&said, "tiny.files");
 }
 
 /// Compares with what is kept in `tests/`.
