@@ -182,6 +182,37 @@ fn an_invalid_index_of_a_toast_table_is_not_held_against_it() {
     }
 }
 
+/// A prepared transaction's table has the limits of its beginning; VACUUM passes these as long as nobody sees the table.
+#[test]
+fn a_prepared_table_may_be_older_than_its_database() {
+    for major in ["10", "16"] {
+        let dir = new_dir("prepared-");
+        let mut cluster = Server::get(major)
+            .expect("a server")
+            .init(dir.path().join("data"), &InitOptions::default())
+            .expect("initdb");
+        cluster.set("max_prepared_transactions", "2");
+        cluster.start().expect("a start");
+        let mut client = cluster.client("postgres").expect("a session");
+        let mut run = |sql: &str| client.batch_execute(sql).expect(sql);
+        // The older one is what the table's limit is taken from.
+        run("BEGIN; CREATE TABLE older ()");
+        run("PREPARE TRANSACTION 'older'");
+        run("BEGIN; CREATE TABLE waited (i int); INSERT INTO waited VALUES (1)");
+        run("PREPARE TRANSACTION 'waited'");
+        run("ROLLBACK PREPARED 'older'");
+        run("VACUUM FREEZE");
+        run("COMMIT PREPARED 'waited'");
+        let ages = "SELECT count(*) FROM pg_class c, pg_database d WHERE datname = current_database() \
+                    AND relname = 'waited' AND age(relfrozenxid) > age(datfrozenxid)";
+        let older = client.query_one(ages, &[]).expect("SQL").get::<_, i64>(0);
+        assert_eq!(older, 1, "{major}");
+        drop(client);
+        let stopped = stopped_from(cluster, Stop::Fast);
+        audit(&stopped.data).assert_clean(&format!("a prepared table, {major}"));
+    }
+}
+
 /// Neither errors nor warnings, a word that recovery is due, and exit code 0.
 #[track_caller]
 fn assert_unaccused(data: &Path, what: &str) {
